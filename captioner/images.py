@@ -1,0 +1,162 @@
+"""Photos: read them safely, and turn them into what the encoder sees.
+
+Knows files and pixels; knows nothing of networks, words or captions.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+Photo = str | Path | Image.Image | np.ndarray[Any, Any]
+"""What a photo may be given as: a path, a PIL image, or an HWC (or HW) uint8 array, RGB, 0-255."""
+
+MIN_SIDE = 8
+MAX_PIXELS = 89_478_485
+"""Larger photos are refused: Pillow's own limit against decompression bombs."""
+
+UNREADABLE = "is not a photo this program can read; use JPEG, PNG, WebP, GIF, BMP or TIFF"
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """How a photo becomes the encoder's input. Part of every checkpoint."""
+
+    image_size: int = 224
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    resize: Literal["stretch"] = "stretch"
+    """The whole photo is stretched to a square, so the attention grid covers all of it."""
+
+    def __post_init__(self) -> None:
+        if self.image_size < 32:
+            raise ValueError(f"image_size must be at least 32, got {self.image_size}")
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if len(value) != 3:
+                raise ValueError(f"{name} must have 3 values, got {len(value)}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(
+                f"interpolation must be bilinear or bicubic, got {self.interpolation!r}"
+            )
+        if self.resize != "stretch":
+            raise ValueError(f"resize must be 'stretch', got {self.resize!r}")
+
+
+def load_image(photo: Photo) -> Image.Image:
+    """Read a photo as an upright RGB image.
+
+    Applies EXIF orientation, lays transparency on white, converts 16-bit, CMYK, palette and grey
+    to RGB, and takes the first frame of an animation.
+
+    Args:
+        photo: a path, a PIL image of any mode, or a uint8 array (H, W), (H, W, 3) or (H, W, 4).
+
+    Returns:
+        A new RGB image; the argument is left as it was.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a photo, is damaged, or is too small or too large; the message
+            is fit for a visitor to read.
+    """
+    if isinstance(photo, np.ndarray):
+        return _checked(Image.fromarray(_checked_array(photo)), "the array").convert("RGB")
+    if isinstance(photo, Image.Image):
+        return _upright_rgb(photo, "the photo")
+    path = Path(photo)
+    if not path.exists():
+        raise FileNotFoundError(f"no such photo: {path}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not a photo; name the photos in it")
+    try:
+        with Image.open(path) as image:
+            return _upright_rgb(image, str(path))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} {UNREADABLE}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path} has more than {MAX_PIXELS} pixels, which is the limit") from error
+    except PermissionError as error:
+        raise ValueError(f"{path} cannot be opened: permission denied") from error
+
+
+def to_tensor(image: Image.Image, config: PreprocessConfig) -> Tensor:
+    """Turn a photo into the encoder's input.
+
+    Args:
+        image: upright RGB, any size (see load_image).
+
+    Returns:
+        float32 (3, S, S), normalised with config.mean and config.std, S = config.image_size.
+    """
+    size = [config.image_size, config.image_size]
+    interpolation = v2.InterpolationMode(config.interpolation)
+    pixels = F.resize(F.pil_to_tensor(image), size, interpolation, antialias=True)
+    scaled = F.to_dtype(pixels, torch.float32, scale=True)
+    return F.normalize(scaled, list(config.mean), list(config.std))
+
+
+def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if array.dtype != np.uint8:
+        raise ValueError(f"a photo as an array must be uint8 (0-255), got {array.dtype}")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise ValueError(
+            f"a photo as an array must be (height, width, 3) or (height, width), got {array.shape}"
+        )
+    return array
+
+
+def _checked(image: Image.Image, name: str) -> Image.Image:
+    if min(image.size) < MIN_SIDE:
+        raise ValueError(
+            f"{name} must be at least {MIN_SIDE} pixels on each side, "
+            f"got {image.width} x {image.height}"
+        )
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(
+            f"{name} must have at most {MAX_PIXELS} pixels, got {image.width} x {image.height}"
+        )
+    return image
+
+
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    _checked(image, name)
+    try:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        # Pillow's decoders raise any of these on damaged data.
+        raise ValueError(f"{name} is damaged or incomplete ({error}); try another copy") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _scale_to_8_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(white, layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scale_to_8_bits(image: Image.Image) -> Image.Image:
+    """16-bit and float greys hold more than 255; a plain convert would clip them to white."""
+    values = np.asarray(image, dtype=np.float64)
+    if image.mode == "F":
+        low, high = float(values.min()), float(values.max())
+    else:
+        low, high = 0.0, 65535.0 if values.max() > 255 else 255.0
+    scaled = (values - low) / max(high - low, 1e-12) * 255
+    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))

@@ -1,0 +1,112 @@
+"""Text to words to token ids, and back. Knows nothing of images or networks."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nltk import word_tokenize
+from nltk.tokenize.treebank import TreebankWordDetokenizer
+
+PAD, START, END, UNK = "<pad>", "<sos>", "<eos>", "<unk>"
+SPECIALS = (PAD, START, END, UNK)
+PAD_ID, START_ID, END_ID, UNK_ID = range(len(SPECIALS))
+
+
+def tokenize(text: str, keep_punctuation: bool = True) -> list[str]:
+    """Split a caption into lower-case words.
+
+    Args:
+        text: one caption.
+        keep_punctuation: keep tokens that hold no letter and no digit, such as "." or "''".
+    """
+    words = word_tokenize(text.lower(), preserve_line=True)
+    if keep_punctuation:
+        return words
+    return [word for word in words if any(character.isalnum() for character in word)]
+
+
+def detokenize(words: Sequence[str]) -> str:
+    """Join words into a caption a person reads."""
+    return TreebankWordDetokenizer().detokenize(list(words))
+
+
+class Vocabulary:
+    """The words a model knows, with ids 0 to 3 for `<pad>`, `<sos>`, `<eos>`, `<unk>`."""
+
+    def __init__(self, words: Sequence[str], keep_punctuation: bool = True) -> None:
+        """Number the words, in the order given, after the special tokens.
+
+        Args:
+            words: distinct words, without the special tokens.
+            keep_punctuation: how text is tokenized before it is encoded.
+
+        Raises:
+            ValueError: a word stands twice, or is a special token.
+        """
+        self.words = (*SPECIALS, *words)
+        self.keep_punctuation = keep_punctuation
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words):
+            twice = next(word for word, count in Counter(self.words).items() if count > 1)
+            raise ValueError(f"the vocabulary holds the word {twice!r} twice")
+
+    @classmethod
+    def build(
+        cls, captions: Iterable[str], min_frequency: int = 2, keep_punctuation: bool = True
+    ) -> "Vocabulary":
+        """Collect the words seen at least `min_frequency` times, most frequent first.
+
+        Args:
+            captions: caption texts, of the train split only.
+
+        Raises:
+            ValueError: min_frequency is under 1.
+        """
+        if min_frequency < 1:
+            raise ValueError(f"min_frequency must be at least 1, got {min_frequency}")
+        counts = Counter(word for text in captions for word in tokenize(text, keep_punctuation))
+        kept = [word for word, count in counts.items() if count >= min_frequency]
+        kept.sort(key=lambda word: (-counts[word], word))
+        return cls(kept, keep_punctuation)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a caption, from `<sos>` to `<eos>`; unknown words become `<unk>`."""
+        words = tokenize(text, self.keep_punctuation)
+        return [START_ID, *(self._ids.get(word, UNK_ID) for word in words), END_ID]
+
+    def decode(self, token_ids: Iterable[int]) -> list[str]:
+        """The words of token ids up to `<eos>`, without `<pad>`, `<sos>` and `<eos>`."""
+        words: list[str] = []
+        for token_id in token_ids:
+            if token_id == END_ID:
+                break
+            if token_id not in (PAD_ID, START_ID):
+                words.append(self.words[token_id])
+        return words
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a checkpoint; `from_json` reads it back."""
+        return {
+            "words": list(self.words[len(SPECIALS) :]),
+            "keep_punctuation": self.keep_punctuation,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Vocabulary":
+        """Read what `to_json` gave.
+
+        Raises:
+            ValueError: the data is not a vocabulary's.
+        """
+        words, keep = data.get("words"), data.get("keep_punctuation")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ValueError("a vocabulary needs 'words', a list of strings")
+        if not isinstance(keep, bool):
+            raise ValueError("a vocabulary needs 'keep_punctuation', true or false")
+        return cls(words, keep)
