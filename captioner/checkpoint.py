@@ -23,6 +23,8 @@ from captioner.vocabulary import Vocabulary
 FORMAT = "captioner"
 FORMAT_VERSION = 1
 CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocabulary.json", "model.safetensors"
+MAY_STAND_ALONE = {"README.md", ".gitignore"}
+"""Files of a folder that is going to be a checkpoint."""
 BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
 """The released checkpoint, in a clone of the repository."""
 
@@ -38,17 +40,17 @@ def save_model(model: ImageCaptioningModel, folder: str | Path) -> None:
         OSError: the disk is full or the place cannot be written to.
         ValueError: `folder` exists and is not a checkpoint or an empty folder.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()  # a link stays one: what it points to is replaced
     _refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent.resolve()))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
         if folder.exists():
             shutil.copytree(folder, scratch, dirs_exist_ok=True)
         scratch.chmod(0o755)  # temporary folders and safetensors' files are private
         _write_json(scratch / CONFIG_FILE, _config_to_json(model))
         _write_json(scratch / VOCABULARY_FILE, model.vocabulary.to_json())
-        save_file(_stored_weights(model), scratch / WEIGHTS_FILE)
+        _write_weights(scratch / WEIGHTS_FILE, _stored_weights(model))
         (scratch / WEIGHTS_FILE).chmod(0o644)
         _swap(scratch, folder)
     finally:
@@ -92,12 +94,19 @@ def load_model(
 def _refuse_foreign(folder: Path) -> None:
     if folder.is_file():
         raise ValueError(f"{folder} is a file; a checkpoint is a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG_FILE).is_file():
-        only_card = {path.name for path in folder.iterdir()} <= {"README.md", ".gitignore"}
-        if not only_card:
-            raise ValueError(
-                f"{folder} holds other things than a checkpoint; name a new or empty folder"
-            )
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= MAY_STAND_ALONE:
+        return
+    if not _is_checkpoint(folder):
+        raise ValueError(
+            f"{folder} holds other things than a checkpoint; name a new or empty folder"
+        )
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    try:
+        return _read_json(folder / CONFIG_FILE).get("format") == FORMAT
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _swap(scratch: Path, folder: Path) -> None:
@@ -105,14 +114,24 @@ def _swap(scratch: Path, folder: Path) -> None:
     if not folder.exists():
         scratch.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent.resolve()))
-    folder.rename(old)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old-", dir=folder.parent))
+    old = aside / folder.name
     try:
+        folder.rename(old)
         scratch.rename(folder)
-    except OSError:
-        old.rename(folder)
+    except BaseException:  # Ctrl-C too
+        if old.exists():
+            old.rename(folder)
+        aside.rmdir()
         raise
-    shutil.rmtree(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    try:
+        save_file(weights, path)
+    except SafetensorError as error:  # a full disk, as safetensors says it
+        raise OSError(f"{path} could not be written: {error}") from error
 
 
 def _stored_weights(model: ImageCaptioningModel) -> dict[str, Tensor]:
@@ -163,11 +182,9 @@ def _config_from_json(data: dict[str, Any], path: Path) -> ModelConfig:
         )
     try:
         fields = dict(data["model"])
-        preprocess = dict(fields.pop("preprocess"))
-        for name in ("mean", "std"):
-            preprocess[name] = tuple(preprocess[name])
-        return ModelConfig(**fields, preprocess=PreprocessConfig(**preprocess))
-    except (KeyError, TypeError, ValueError) as error:
+        preprocess = PreprocessConfig.from_json(fields.pop("preprocess"))
+        return ModelConfig(**fields, preprocess=preprocess)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a valid configuration: {error}") from error
 
 

@@ -57,6 +57,8 @@ class DecodingOptions:
             ("no_repeat_ngram", 0, 200),
         ):
             value = getattr(self, name)
+            if not isinstance(value, int) and name != "length_penalty":
+                raise ValueError(f"{name} must be a whole number, got {value!r}")
             if not low <= value <= high:
                 raise ValueError(f"{name} must be from {low} to {high}, got {value}")
 

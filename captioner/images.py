@@ -22,6 +22,9 @@ MIN_SIDE = 8
 MAX_PIXELS = 89_478_485
 """Larger photos are refused: Pillow's own limit against decompression bombs."""
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""The only ones tried: among Pillow's others are some that start programs, such as EPS."""
+
 UNREADABLE = "is not a photo this program can read; use JPEG, PNG, WebP, GIF, BMP or TIFF"
 
 
@@ -52,6 +55,18 @@ class PreprocessConfig:
         if self.resize != "stretch":
             raise ValueError(f"resize must be 'stretch', got {self.resize!r}")
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "PreprocessConfig":
+        """Read the plain data that `dataclasses.asdict` and JSON make of a configuration.
+
+        Raises:
+            TypeError, ValueError: a field is unknown or out of range.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        return cls(**values)
+
 
 def load_image(photo: Photo) -> Image.Image:
     """Read a photo as an upright RGB image.
@@ -71,7 +86,7 @@ def load_image(photo: Photo) -> Image.Image:
             is fit for a visitor to read.
     """
     if isinstance(photo, np.ndarray):
-        return _checked(Image.fromarray(_checked_array(photo)), "the array").convert("RGB")
+        return _to_rgb(_checked(Image.fromarray(_checked_array(photo)), "the array"))
     if isinstance(photo, Image.Image):
         return _upright_rgb(photo, "the photo")
     path = Path(photo)
@@ -80,7 +95,7 @@ def load_image(photo: Photo) -> Image.Image:
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a photo; name the photos in it")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return _upright_rgb(image, str(path))
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} {UNREADABLE}") from error
@@ -88,6 +103,8 @@ def load_image(photo: Photo) -> Image.Image:
         raise ValueError(f"{path} has more than {MAX_PIXELS} pixels, which is the limit") from error
     except PermissionError as error:
         raise ValueError(f"{path} cannot be opened: permission denied") from error
+    except OSError as error:  # a damaged header
+        raise ValueError(f"{path} is damaged or incomplete ({error}); try another copy") from error
 
 
 def to_tensor(image: Image.Image, config: PreprocessConfig) -> Tensor:
@@ -153,7 +170,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _scale_to_8_bits(image: Image.Image) -> Image.Image:
     """16-bit and float greys hold more than 255; a plain convert would clip them to white."""
-    values = np.asarray(image, dtype=np.float64)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
     if image.mode == "F":
         low, high = float(values.min()), float(values.max())
     else:

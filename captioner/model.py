@@ -123,7 +123,15 @@ class ImageCaptioningModel(nn.Module):
         Raises:
             FileNotFoundError, ValueError: as `images.load_image`.
         """
-        image = to_tensor(load_image(photo), self.config.preprocess)
+        return self.encode_tensor(to_tensor(load_image(photo), self.config.preprocess))
+
+    @torch.inference_mode()
+    def encode_tensor(self, image: Tensor) -> Features:
+        """Encode a photo that `images.to_tensor` has prepared.
+
+        Args:
+            image: (3, S, S).
+        """
         maps = self.encoder.feature_map(image.unsqueeze(0).to(self.device))  # (1, D, rows, cols)
         return Features(maps[0].flatten(1).T, (maps.shape[2], maps.shape[3]))
 
@@ -200,10 +208,7 @@ class ImageCaptioningModel(nn.Module):
 
 def _changed(options: DecodingOptions | None, changes: dict[str, Any]) -> DecodingOptions:
     options = options or DecodingOptions()
-    try:
-        return replace(options, **changes)
-    except TypeError as error:
-        names = ", ".join(options.__dataclass_fields__)
-        raise ValueError(
-            f"no such decoding option: {', '.join(changes)}; there are {names}"
-        ) from error
+    names = options.__dataclass_fields__
+    if unknown := ", ".join(changes.keys() - names.keys()):
+        raise ValueError(f"no such decoding option: {unknown}; there are {', '.join(names)}")
+    return replace(options, **changes)

@@ -1,5 +1,6 @@
 """Attention drawn on photos: overlays and contact sheets. Knows captions; knows no model."""
 
+import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -12,6 +13,10 @@ from captioner.decoding import Caption
 SHEET_COLUMNS = 5
 SHEET_INCHES = 2.4
 """Width of one picture on an attention sheet."""
+SHEET_LETTERS = 26
+"""Letters of the heading that stand above one picture."""
+MAX_SHEET_RATIO = 3.0
+"""Pictures taller than this many widths are made smaller to fit their place."""
 
 
 def heat_map(alpha: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
@@ -51,6 +56,8 @@ def overlay(
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be from 0 to 1, got {opacity}")
+    if colormap not in mpl.colormaps:
+        raise ValueError(f"colormap must be a name matplotlib knows, got {colormap!r}")
     heat = heat_map(alpha, image.size)
     colours = np.asarray(mpl.colormaps[colormap](heat, bytes=True))[:, :, :3]
     return Image.blend(image.convert("RGB"), Image.fromarray(colours), opacity)
@@ -74,13 +81,14 @@ def attention_sheet(
         pictures.append((title, overlay(image, word.alpha, colormap, opacity)))
     columns = min(SHEET_COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
-    height = SHEET_INCHES * image.height / image.width + 0.3
+    height = SHEET_INCHES * min(image.height / image.width, MAX_SHEET_RATIO) + 0.3
     figure = Figure(figsize=(SHEET_INCHES * columns, height * rows + 0.4), layout="constrained")
-    figure.suptitle(str(caption))
+    heading = textwrap.fill(str(caption), SHEET_LETTERS * columns)
+    figure.suptitle(heading, parse_math=False)  # a caption may hold two dollar signs
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, (title, picture) in zip(axes.flat, pictures, strict=False):
         axis.imshow(picture)
-        axis.set_title(title, fontsize=10)
+        axis.set_title(title, fontsize=10, parse_math=False)
     return figure

@@ -1,0 +1,281 @@
+"""The stages on a small data set: prepare, fit, resume, evaluate."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+import train.loop
+from captioner import load_model
+from captioner.vocabulary import PAD_ID
+from train.__main__ import main
+from train.config import EvaluateConfig, FitConfig, PrepareConfig
+from train.evaluate import evaluate, table
+from train.features import FeatureCache
+from train.loop import caption_losses, fit
+from train.prepare import build_vocabulary, prepare
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (250,) * 3}
+ENCODER = "test_resnet"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve photos of one colour each, their captions and splits, and an encoder's weights."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "photos").mkdir()
+    rows = ["image_name| comment_number| comment"]
+    names: dict[str, list[str]] = {"train": [], "val": []}
+    for number in range(12):
+        colour = list(COLOURS)[number % 4]
+        name = f"{number}.jpg"
+        photo = Image.new("RGB", (64, 48), COLOURS[colour])
+        photo.paste("black", (0, 0, 8, 48))  # tells left from right
+        photo.save(folder / "photos" / name)
+        rows += [f"{name}| 0| a {colour} wall .", f"{name}| 1| the wall is {colour} ."]
+        names["train" if number < 8 else "val"].append(name)
+    rows.append("10.jpg| 2| an unheard word .")  # of the val split
+    (folder / "results.csv").write_text("\n".join(rows), encoding="utf-8")
+    for split, members in names.items():
+        (folder / f"{split}.txt").write_text("\n".join(members), encoding="utf-8")
+    torch.manual_seed(0)
+    save_file(timm.create_model(ENCODER, num_classes=0).state_dict(), folder / "e.safetensors")
+    return folder
+
+
+def common(data: Path) -> dict[str, Any]:
+    return {
+        "captions": data / "results.csv",
+        "splits": data,
+        "photos": data / "photos",
+        "encoder": ENCODER,
+        "encoder_weights": str(data / "e.safetensors"),
+        "image_size": 64,
+        "min_frequency": 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def features(data: Path) -> Path:
+    config = PrepareConfig(**common(data), features=data / "features", views=3)
+    prepare(config)
+    return config.features
+
+
+@pytest.fixture
+def config(data: Path, features: Path, tmp_path: Path) -> FitConfig:
+    return FitConfig(
+        **common(data),
+        features=features,
+        name="run",
+        runs=tmp_path,
+        epochs=4,
+        batch_photos=3,
+        embedding_size=16,
+        hidden_size=24,
+        attention_size=8,
+        projection_size=16,
+        dropout=0.1,
+        lr=1e-2,
+        ema_decay=0.5,
+    )
+
+
+def rows_of(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def test_the_vocabulary_holds_the_train_splits_words_only(data: Path, tmp_path: Path) -> None:
+    vocabulary = build_vocabulary(PrepareConfig(**common(data), features=tmp_path))
+    assert "wall" in vocabulary
+    assert "unheard" not in vocabulary
+    assert "." not in vocabulary
+
+
+def test_cached_features_are_what_the_encoder_gives(data: Path, features: Path) -> None:
+    cache = FeatureCache(features, random_views=False)
+    model = train.loop._build_model(
+        FitConfig(**common(data), name="x", features=features),
+        build_vocabulary(PrepareConfig(**common(data), features=features)),
+    )[0]
+    view, mirrored = cache.view("9.jpg", np.random.default_rng(0))
+    encoded = model.encode(data / "photos" / "9.jpg")
+    assert encoded.grid == cache.grid
+    assert not mirrored
+    torch.testing.assert_close(view, encoded.regions, atol=2e-3, rtol=2e-3)
+
+
+def test_train_photos_have_several_views_and_val_photos_their_plain_one(features: Path) -> None:
+    cache = FeatureCache(features, random_views=True)
+    generator = np.random.default_rng(0)
+    train_views = {float(cache.view("0.jpg", generator)[0].sum()) for _ in range(30)}
+    val_views = {float(cache.view("9.jpg", generator)[0].sum()) for _ in range(30)}
+    assert len(train_views) == 3
+    assert len(val_views) == 1
+
+
+def test_an_interrupted_prepare_goes_on_to_the_same_features(
+    data: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = PrepareConfig(**common(data), features=tmp_path / "f", views=3, batch_size=2)
+    monkeypatch.setattr("train.features.FLUSH_EVERY", 2)
+    encode = train.features.FeatureExtractor.forward
+    calls = 0
+
+    def fail_at_the_seventh(self: Any, images: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise KeyboardInterrupt
+        return encode(self, images)
+
+    monkeypatch.setattr("train.features.FeatureExtractor.forward", fail_at_the_seventh)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(config)
+    with pytest.raises(ValueError, match="holds 12 of 28 views"):
+        FeatureCache(config.features, random_views=False)
+    prepare(config)
+    assert calls == 7 + 8  # 6 of the 14 batches were done and kept
+    np.testing.assert_allclose(
+        np.load(config.features / "features.npy").astype(np.float32),
+        np.load(features / "features.npy").astype(np.float32),
+        atol=1e-2,
+    )
+
+
+def test_features_made_otherwise_are_not_mixed_in(data: Path, features: Path) -> None:
+    with pytest.raises(ValueError, match="made with other settings"):
+        prepare(PrepareConfig(**common(data), features=features, views=2))
+
+
+def test_the_loss_is_cross_entropy_without_pads_plus_the_coverage_penalty() -> None:
+    logits, alphas = torch.randn(2, 3, 7), torch.rand(2, 3, 4).softmax(2)
+    targets = torch.tensor([[4, 5, 2], [6, 2, PAD_ID]])
+    losses = caption_losses(logits, alphas, targets, 0.0, 0.5)
+    words = torch.cat([logits[0], logits[1, :2]])
+    expected = F.cross_entropy(words, torch.tensor([4, 5, 2, 6, 2]))
+    coverage = torch.stack([alphas[0].sum(0), alphas[1, :2].sum(0)])
+    torch.testing.assert_close(losses.nll, expected)
+    torch.testing.assert_close(losses.total, expected + 0.5 * ((1 - coverage) ** 2).mean())
+
+
+def test_fit_learns_and_its_best_checkpoint_captions_a_val_photo(
+    config: FitConfig, data: Path
+) -> None:
+    best = fit(replace(config, epochs=25))
+    rows = rows_of(best.parent)
+    assert rows[-1]["train_loss"] < 0.5 * rows[0]["train_loss"]
+    assert rows[-1]["val_loss"] < rows[0]["val_loss"]
+    model = load_model(best)
+    caption = str(model.generate_caption(data / "photos" / "10.jpg"))
+    assert caption in ("a blue wall", "the wall is blue")
+
+
+def test_a_run_records_settings_revision_metrics_and_curves(config: FitConfig) -> None:
+    best = fit(replace(config, epochs=1))
+    note = json.loads((best.parent / "config.json").read_text(encoding="utf-8"))
+    assert note["settings"]["lr"] == config.lr
+    assert note["settings"]["seed"] == 0
+    assert note["git_revision"]
+    assert {"train_loss", "val_loss", "CIDEr-D", "BLEU-4", "lr"} <= rows_of(best.parent)[0].keys()
+    assert list((best.parent / "tensorboard").iterdir())
+
+
+def test_a_resumed_run_ends_with_the_numbers_of_an_uninterrupted_one(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(config)
+    train_epoch = train.loop.train_epoch
+    calls = 0
+
+    def stop_in_the_third(*arguments: Any) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        metrics = train_epoch(*arguments)  # the weights have changed, and are lost
+        if calls == 3:
+            raise KeyboardInterrupt
+        return metrics
+
+    monkeypatch.setattr("train.loop.train_epoch", stop_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(config, name="cut"))
+    assert len(rows_of(config.runs / "cut")) == 2
+    resumed = fit(replace(config, name="cut", resume=True))
+    assert rows_of(resumed.parent) == rows_of(whole.parent)
+    assert (resumed / "model.safetensors").read_bytes() == (
+        whole / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(config: FitConfig) -> None:
+    fit(replace(config, epochs=1))
+    with pytest.raises(ValueError, match="add --resume"):
+        fit(replace(config, epochs=1))
+    with pytest.raises(ValueError, match="begun with other settings: lr was"):
+        fit(replace(config, epochs=1, lr=0.5, resume=True))
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
+        fit(replace(config, name="other", resume=True))
+
+
+def test_every_stage_runs_from_photos_by_the_command_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [f"--captions={data / 'results.csv'}", f"--splits={data}", f"--photos={data}/photos"]
+    small = ["--embedding-size=8", "--hidden-size=8", "--attention-size=8", "--projection-size=0"]
+    small += ["--no-gate", "--no-deep-output", "--epochs=1", "--limit=4", "--min-frequency=1"]
+    small += ["--optimizer=adam", "--schedule=step", "--image-size=64", f"--encoder={ENCODER}"]
+    small += [f"--encoder-weights={data / 'e.safetensors'}", "--augmentation=classic"]
+    assert main(["fit", *flags, *small, "--name=cli", f"--runs={tmp_path}"]) == 0
+    checkpoint, output = tmp_path / "cli" / "best", tmp_path / "scores.json"
+    evaluation = [f"--checkpoint={checkpoint}", f"--output={output}", "--beam-sizes", "1", "3"]
+    assert main(["evaluate", *flags, *evaluation]) == 0
+    report = json.loads(output.read_text(encoding="utf-8"))
+    assert report["photos"] == 4
+    assert report["scores"]["3"].keys() >= {"BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D"}
+    assert table(report) in capsys.readouterr().out
+
+
+def test_photos_and_cached_features_give_the_same_scores(
+    config: FitConfig, data: Path, features: Path
+) -> None:
+    best = fit(replace(config, epochs=2))
+    settings = EvaluateConfig(
+        checkpoint=best, captions=data / "results.csv", splits=data, photos=data / "photos"
+    )
+    scores = evaluate(settings)["scores"]
+    assert evaluate(replace(settings, photos=None, features=features))["scores"] == scores
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["fit", "--captions=x", "--name=a"], "needs --features or --photos"),
+        (["fit", "--captions=x", "--name=a/b", "--photos=y"], "name must be a plain folder name"),
+        (["fit", "--captions=x", "--name=a", "--photos=y", "--dropout=1"], "dropout must be"),
+        (["prepare", "--captions=x", "--photos=y", "--features=z", "--views=0"], "views must be"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(flags)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_caption_file_is_told_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none.csv"
+    assert main(["fit", f"--captions={missing}", "--photos=y", "--name=a", f"--runs={tmp_path}"])
+    assert f"no such caption file: {missing}" in capsys.readouterr().err

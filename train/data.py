@@ -1,0 +1,310 @@
+"""Captioned photos: reading, cleaning and splitting the data sets, and batches of them.
+
+Knows caption files, split lists, augmentation and padding; knows nothing of models.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+
+from captioner.images import PreprocessConfig, load_image, to_tensor
+from captioner.vocabulary import END_ID, PAD_ID, Vocabulary
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+VAL_SHARE = TEST_SHARE = 1 / 30
+"""Of a data set without split lists: about Karpathy's shares of Flickr30k."""
+
+
+@dataclass(frozen=True)
+class CaptionedPhoto:
+    """A photo's file name and what people wrote about it."""
+
+    name: str
+    captions: tuple[str, ...]
+
+
+def read_captions(path: Path) -> list[CaptionedPhoto]:
+    """Read Flickr30k's `results.csv` or Flickr8k's `captions.txt`, in the file's order.
+
+    Args:
+        path: with the header `image_name| comment_number| comment` or the same with commas, or
+            `image,caption`.
+
+    Returns:
+        One entry per photo, captions cleaned, empty ones dropped.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the header or a row is none of these.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such caption file: {path}")
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    header = [column.strip() for column in re.split(r"[|,]", lines[0])] if lines else []
+    if header not in (["image_name", "comment_number", "comment"], ["image", "caption"]):
+        raise ValueError(
+            f"{path} must begin with 'image_name| comment_number| comment' or 'image,caption', "
+            f"got {lines[0][:60] if lines else 'an empty file'!r}"
+        )
+    split_row = _split_at_bars if "|" in lines[0] else _split_at_commas
+    captions: dict[str, list[str]] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        name, text = split_row(line, len(header))
+        if not name:
+            raise ValueError(f"{path} line {number} is not a caption: {line[:80]!r}")
+        captions.setdefault(name, [])
+        if clean := clean_caption(text):
+            captions[name].append(clean)
+    return [CaptionedPhoto(name, tuple(texts)) for name, texts in captions.items() if texts]
+
+
+def _split_at_bars(line: str, columns: int) -> tuple[str, str]:
+    # One row of Flickr30k's file has lost its second bar: "2199200615.jpg| 4   A dog runs ..."
+    match = re.match(r"\s*([^|]+?)\s*\|\s*\d+\s*\|?(.*)", line)
+    return (match[1], match[2]) if match else ("", "")
+
+
+def _split_at_commas(line: str, columns: int) -> tuple[str, str]:
+    row = next(csv.reader([line]))
+    return (row[0].strip(), ",".join(row[columns - 1 :])) if len(row) >= columns else ("", "")
+
+
+def clean_caption(text: str) -> str:
+    """Collapse white space and drop quotation marks around the whole caption."""
+    text = re.sub(r"\s+", " ", text).strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].strip()
+    return text
+
+
+def swap_sides(text: str) -> str:
+    """Say "left" for "right" and the reverse, as a mirrored photo needs."""
+    swapped = {"left": "right", "right": "left"}
+
+    def other(match: re.Match[str]) -> str:
+        word = swapped[match[0].lower()]
+        return word.capitalize() if match[0][0].isupper() else word
+
+    return re.sub(r"\b(left|right)\b", other, text, flags=re.IGNORECASE)
+
+
+def read_splits(photos: Sequence[CaptionedPhoto], source: Path | None) -> dict[str, Split]:
+    """Say which split each photo belongs to.
+
+    Args:
+        photos: all photos that have captions.
+        source: Karpathy's json, or a folder with train.txt, val.txt and perhaps test.txt, one
+            file name a line; None splits by a hash of the name, the same on every machine.
+
+    Returns:
+        Split by photo name; photos that the source does not name are left out.
+
+    Raises:
+        FileNotFoundError: the source or a list in it is missing.
+        ValueError: a photo stands in two lists, or the json is not Karpathy's.
+    """
+    if source is None:
+        return {photo.name: _hash_split(photo.name) for photo in photos}
+    named = _karpathy_splits(source) if source.suffix == ".json" else _list_splits(source)
+    known = {photo.name for photo in photos}
+    return {name: split for name, split in named.items() if name in known}
+
+
+def _hash_split(name: str) -> Split:
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    if share < VAL_SHARE:
+        return "val"
+    return "test" if share < VAL_SHARE + TEST_SHARE else "train"
+
+
+def _karpathy_splits(path: Path) -> dict[str, Split]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no such split file: {path}")
+    try:
+        images = json.loads(path.read_text(encoding="utf-8"))["images"]
+        # Karpathy's COCO file calls further training photos "restval".
+        return {
+            image["filename"]: "train" if image["split"] == "restval" else image["split"]
+            for image in images
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not one of Karpathy's split files: {error!r}") from error
+
+
+def _list_splits(folder: Path) -> dict[str, Split]:
+    splits: dict[str, Split] = {}
+    for split in SPLITS:
+        path = folder / f"{split}.txt"
+        if not path.is_file():
+            if split == "test":
+                continue
+            raise FileNotFoundError(f"no such split list: {path}")
+        for name in path.read_text(encoding="utf-8").split():
+            if splits.setdefault(name, split) != split:
+                raise ValueError(f"{name} stands in both {splits[name]}.txt and {split}.txt")
+    return splits
+
+
+def load_split(
+    captions: Path, splits: Path | None, split: Split, limit: int = 0
+) -> list[CaptionedPhoto]:
+    """The photos of one split, in the caption file's order; the first `limit` unless it is 0.
+
+    Raises:
+        FileNotFoundError, ValueError: as read_captions and read_splits, or the split is empty.
+    """
+    photos = read_captions(captions)
+    split_of = read_splits(photos, splits)
+    chosen = [photo for photo in photos if split_of.get(photo.name) == split]
+    if not chosen:
+        raise ValueError(f"no photo of {captions} is in the {split} split")
+    return chosen[: limit or None]
+
+
+Augmentation = Literal["none", "classic", "strong"]
+
+
+def augment(image: Image.Image, kind: Augmentation, size: int) -> tuple[Image.Image, bool]:
+    """Change a training photo at random, with torch's global generator.
+
+    Args:
+        image: upright RGB.
+        kind: "classic" stretches to 8/7 of the size, crops and mirrors; "strong" turns by up to 5
+            degrees, crops 60 to 100 % of the area, mirrors, and changes colours.
+        size: side of the result in pixels, unless kind is "none".
+
+    Returns:
+        The photo, and whether it is mirrored.
+    """
+    if kind == "none":
+        return image, False
+    if kind == "classic":
+        image = v2.RandomCrop(size)(image.resize([size * 8 // 7] * 2, Image.Resampling.BICUBIC))
+    else:
+        image = v2.RandomRotation([-5, 5], v2.InterpolationMode.BILINEAR)(image)
+        image = v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True)(image)
+        image = v2.ColorJitter(0.2, 0.2, 0.2, 0.02)(image)
+    mirrored = bool(torch.rand(()) < 0.5)
+    return (ImageOps.mirror(image) if mirrored else image), mirrored
+
+
+class PhotoSource(Protocol):
+    """Where a data set gets what the model sees of a photo."""
+
+    def view(self, name: str, generator: np.random.Generator) -> tuple[Tensor, bool]:
+        """The photo as the encoder's input, or its features; and whether it is mirrored."""
+        ...
+
+
+class PhotoFolder:
+    """Photos in a folder, as the encoder's input (3, S, S)."""
+
+    def __init__(
+        self, folder: Path, preprocess: PreprocessConfig, augmentation: Augmentation = "none"
+    ) -> None:
+        """Raises FileNotFoundError when there is no such folder."""
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no such folder of photos: {folder}")
+        self.folder = folder
+        self.preprocess = preprocess
+        self.augmentation: Augmentation = augmentation
+
+    def view(self, name: str, generator: np.random.Generator) -> tuple[Tensor, bool]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator.integers(2**62)))
+            size = self.preprocess.image_size
+            image, mirrored = augment(load_image(self.folder / name), self.augmentation, size)
+        return to_tensor(image, self.preprocess), mirrored
+
+
+class Example(NamedTuple):
+    """A photo and the token ids of one or all of its captions."""
+
+    photo: Tensor
+    captions: list[Tensor]
+
+
+class Batch(NamedTuple):
+    """Photos, each once, and the padded captions of all of them."""
+
+    photos: Tensor  # (B, 3, S, S), or features (B, P, D)
+    token_ids: Tensor  # (N, T + 1), from <sos> to <eos>, then <pad>
+    photo_of_row: Tensor  # (N,)
+
+
+class Flickr30kDataset(Dataset[Example]):
+    """Captioned photos as tensors; Flickr8k and anything in the same formats too."""
+
+    def __init__(
+        self,
+        photos: Sequence[CaptionedPhoto],
+        vocabulary: Vocabulary,
+        source: PhotoSource,
+        max_length: int = 30,
+        group_captions: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Encode the captions; photos are read when asked for.
+
+        Args:
+            photos: of one split, see load_split.
+            source: a PhotoFolder, or cached features.
+            max_length: words kept of a caption.
+            group_captions: an example is a photo with all its captions, else one caption with its
+                photo, as often as there are captions.
+            seed: of the random views.
+        """
+        self.photos = photos
+        self.source = source
+        self.group_captions = group_captions
+        self.seed = seed
+        self.epoch = 0
+
+        def encode(text: str) -> Tensor:
+            token_ids = vocabulary.encode(text)
+            return torch.tensor([*token_ids[:-1][: max_length + 1], END_ID])
+
+        self._plain = [[encode(text) for text in photo.captions] for photo in photos]
+        self._mirrored = [[encode(swap_sides(text)) for text in photo.captions] for photo in photos]
+        self._pairs = [
+            (index, number)
+            for index, photo in enumerate(photos)
+            for number in range(len(photo.captions))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.photos) if self.group_captions else len(self._pairs)
+
+    def __getitem__(self, index: int) -> Example:
+        """The example; the same for the same index, epoch and seed."""
+        generator = np.random.default_rng([self.seed, self.epoch, index])
+        photo, number = (index, None) if self.group_captions else self._pairs[index]
+        view, mirrored = self.source.view(self.photos[photo].name, generator)
+        captions = (self._mirrored if mirrored else self._plain)[photo]
+        return Example(view, captions if number is None else [captions[number]])
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Put examples into one batch, captions padded with `<pad>` to the longest."""
+    rows = [(index, ids) for index, example in enumerate(examples) for ids in example.captions]
+    return Batch(
+        torch.stack([example.photo for example in examples]),
+        pad_sequence([ids for _, ids in rows], batch_first=True, padding_value=PAD_ID),
+        torch.tensor([index for index, _ in rows]),
+    )

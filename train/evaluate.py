@@ -1,0 +1,115 @@
+"""The `evaluate` stage: a checkpoint's captions of a split, scored. Prints a table, writes JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from captioner.checkpoint import load_model
+from captioner.decoding import Caption, DecodingOptions
+from captioner.model import Features, ImageCaptioningModel
+from train.config import EvaluateConfig
+from train.data import PhotoFolder, PhotoSource, load_split
+from train.features import FeatureCache
+from train.metrics import Scorer
+
+BATCH_SIZE = 50
+"""Photos decoded at once."""
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Score a checkpoint.
+
+    Returns:
+        What the JSON file holds: the settings, scores by beam size, and the captions.
+
+    Raises:
+        FileNotFoundError, ValueError: checkpoint or data are missing or unfit.
+    """
+    model = load_model(config.checkpoint, config.device)
+    photos = load_split(config.captions, config.splits, config.split, config.limit)
+    scorer = Scorer({photo.name: photo.captions for photo in photos})
+    source = _source(config, model)
+    scores: dict[str, dict[str, float]] = {}
+    captions: dict[str, dict[str, str]] = {}
+    for beam_size in config.beam_sizes:
+        options = DecodingOptions(beam_size=beam_size, length_penalty=config.length_penalty)
+        found = caption_photos(model, [photo.name for photo in photos], source, options)
+        texts = {name: str(caption) for name, caption in found.items()}
+        scores[str(beam_size)] = scorer.score(texts, meteor=True)
+        captions[str(beam_size)] = texts
+    report = {
+        "checkpoint": str(config.checkpoint),
+        "split": config.split,
+        "photos": len(photos),
+        "length_penalty": config.length_penalty,
+        "scores": scores,
+        "captions": captions,
+    }
+    print(table(report))
+    if config.output is not None:
+        config.output.parent.mkdir(parents=True, exist_ok=True)
+        config.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def table(report: dict[str, Any]) -> str:
+    """A Markdown table of an evaluation's scores, one row per beam size."""
+    names = list(next(iter(report["scores"].values())))
+    lines = [
+        f"| {report['split']}, {report['photos']} photos | " + " | ".join(names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for beam_size, scores in report["scores"].items():
+        label = "greedy" if beam_size == "1" else f"beam {beam_size}"
+        cells = " | ".join(f"{scores[name]:.1f}" for name in names)
+        lines.append(f"| {label} | {cells} |")
+    return "\n".join(lines)
+
+
+def caption_photos(
+    model: ImageCaptioningModel,
+    names: Sequence[str],
+    source: PhotoSource,
+    options: DecodingOptions,
+) -> dict[str, Caption]:
+    """Caption photos by name, from cached features or from photos.
+
+    Args:
+        source: gives each photo's plain view.
+    """
+    captions: dict[str, Caption] = {}
+    chunks = range(0, len(names), BATCH_SIZE)
+    for start in tqdm(chunks, desc="captioning", unit="batch", leave=False):
+        chunk = names[start : start + BATCH_SIZE]
+        features = list(_features(model, chunk, source))
+        captions |= zip(chunk, model.generate_captions(features, options), strict=True)
+    return captions
+
+
+def _features(
+    model: ImageCaptioningModel, names: Sequence[str], source: PhotoSource
+) -> Iterator[Features]:
+    generator = np.random.default_rng(0)  # plain views need no chance
+    for name in names:
+        view, _ = source.view(name, generator)
+        if isinstance(source, FeatureCache):
+            yield Features(view.to(model.device), source.grid)
+        else:
+            yield model.encode_tensor(view)
+
+
+def _source(config: EvaluateConfig, model: ImageCaptioningModel) -> PhotoSource:
+    if config.features is None:
+        assert config.photos is not None  # checked by EvaluateConfig
+        return PhotoFolder(config.photos, model.config.preprocess)
+    cache = FeatureCache(config.features, random_views=False)
+    expected = (model.config.encoder, model.config.preprocess)
+    if (cache.encoder, cache.preprocess) != expected:
+        raise ValueError(
+            f"{config.features} holds features of {cache.encoder} with {cache.preprocess}; "
+            f"the checkpoint needs {expected[0]} with {expected[1]}"
+        )
+    return cache

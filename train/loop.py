@@ -1,0 +1,387 @@
+"""The `fit` stage: teacher forcing, epoch by epoch, keeping the model whose captions score best.
+
+Everything of a run is in `<runs>/<name>/`. All that is random in an epoch follows from the seed
+and the epoch's number, so a run that is resumed after its last whole epoch ends with the same
+numbers as one that was never stopped.
+"""
+
+import json
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from captioner.checkpoint import save_model
+from captioner.decoder import LSTMWithAttention
+from captioner.decoding import DecodingOptions
+from captioner.encoder import FeatureExtractor
+from captioner.images import PreprocessConfig
+from captioner.model import ImageCaptioningModel, ModelConfig
+from captioner.vocabulary import PAD_ID, Vocabulary
+from train.config import FitConfig, to_json
+from train.data import (
+    Batch,
+    CaptionedPhoto,
+    Flickr30kDataset,
+    PhotoFolder,
+    PhotoSource,
+    collate,
+    load_split,
+)
+from train.evaluate import caption_photos
+from train.features import FeatureCache
+from train.metrics import Scorer
+from train.prepare import VOCABULARY_FILE, build_vocabulary
+
+STATE_FILE, METRICS_FILE, CONFIG_FILE, BEST_FOLDER = (
+    "state.pt",
+    "metrics.jsonl",
+    "config.json",
+    "best",
+)
+KEPT_SCORE = "CIDEr-D"
+"""The val score by which the best epoch is kept."""
+
+
+class Losses(NamedTuple):
+    """What training minimises, and its plain part."""
+
+    total: Tensor
+    nll: Tensor
+    """Mean negative log-likelihood of a word in nats, without smoothing or penalty."""
+    words: int
+    """Words, `<eos>` included, that the means are over."""
+
+
+def fit(config: FitConfig) -> Path:
+    """Train a model.
+
+    Returns:
+        The checkpoint folder of the best epoch.
+
+    Raises:
+        FileNotFoundError, ValueError: the data or weights are missing or unfit, or the run exists
+            and is not to be resumed, or was begun with other settings.
+    """
+    run = _open_run(config)
+    train_photos = load_split(config.captions, config.splits, "train", config.limit)
+    val_photos = load_split(config.captions, config.splits, "val", config.limit)
+    vocabulary = _vocabulary(config)
+    model, preprocess = _build_model(config, vocabulary)
+    train_set = _dataset(config, train_photos, vocabulary, preprocess, training=True)
+    val_set = _dataset(config, val_photos, vocabulary, preprocess, training=False)
+    scorer = Scorer({photo.name: photo.captions for photo in val_photos})
+
+    trainee = Trainee.build(config, model.decoder, -(-len(train_set) // config.batch_photos))
+    history = _resume(run, trainee) if config.resume else []
+    writer = SummaryWriter(str(run / "tensorboard"), purge_step=len(history))
+    for epoch in range(len(history), config.epochs):
+        started = time.monotonic()
+        _seed_all(config.seed, epoch)
+        train_set.epoch = epoch
+        metrics: dict[str, Any] = {"epoch": epoch + 1}
+        metrics |= train_epoch(config, model, trainee, _loader(config, train_set, epoch))
+        with _averaged_weights(model, trainee):
+            metrics |= validate(
+                config, model, _loader(config, val_set), val_photos, scorer, val_set
+            )
+            metrics["seconds"] = round(time.monotonic() - started, 1)
+            best = max((row[KEPT_SCORE] for row in history), default=-1.0)
+            if metrics[KEPT_SCORE] > best:
+                save_model(model, run / BEST_FOLDER)
+        history.append(metrics)
+        _record(run, writer, history, trainee)
+    writer.close()
+    return run / BEST_FOLDER
+
+
+@dataclass
+class Trainee:
+    """What changes as training goes on."""
+
+    decoder: LSTMWithAttention
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+
+    @classmethod
+    def build(
+        cls, config: FitConfig, decoder: LSTMWithAttention, steps_per_epoch: int
+    ) -> "Trainee":
+        optimizer = build_optimizer(config, decoder)
+        average = None
+        if config.ema_decay:
+            average = AveragedModel(decoder, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        return cls(decoder, average, optimizer, build_schedule(config, optimizer, steps_per_epoch))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        return [(name, part) for name, part in vars(self).items() if part is not None]
+
+
+def build_optimizer(config: FitConfig, decoder: LSTMWithAttention) -> torch.optim.Optimizer:
+    """Adam, or AdamW that decays matrices but neither embeddings nor vectors."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam(decoder.parameters(), lr=config.lr)
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
+    for name, parameter in decoder.named_parameters():
+        decay = parameter.ndim > 1 and not name.startswith("embedding.")
+        (decayed if decay else kept).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+
+
+def build_schedule(
+    config: FitConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int
+) -> LRScheduler:
+    """The learning rate over all steps of a run; stepped once per batch."""
+    if config.schedule == "onecycle":
+        steps = config.epochs * steps_per_epoch
+        return OneCycleLR(
+            optimizer, config.lr, total_steps=steps, pct_start=0.1, cycle_momentum=False
+        )
+    if config.schedule == "step":
+        return LambdaLR(optimizer, lambda step: 0.5 ** (step // (10 * steps_per_epoch)))
+    return LambdaLR(optimizer, lambda step: 1.0)
+
+
+def caption_losses(
+    logits: Tensor, alphas: Tensor, targets: Tensor, smoothing: float, doubly_stochastic: float
+) -> Losses:
+    """The training loss of a batch.
+
+    Args:
+        logits: (N, T, V).
+        alphas: (N, T, P).
+        targets: (N, T) token ids; `<pad>` counts for nothing.
+        smoothing: probability spread over all words, 0 to 1.
+        doubly_stochastic: weight of the penalty on regions whose attention over the caption does
+            not sum to 1.
+
+    Source: Show, Attend and Tell (arXiv:1502.03044), sec. 4.2.1, eq. 14.
+    """
+    flat, wanted = logits.float().flatten(0, 1), targets.flatten()
+    smoothed = F.cross_entropy(flat, wanted, ignore_index=PAD_ID, label_smoothing=smoothing)
+    nll = F.cross_entropy(flat.detach(), wanted, ignore_index=PAD_ID)
+    spoken = (targets != PAD_ID).unsqueeze(2)  # (N, T, 1)
+    coverage = (alphas.float() * spoken).sum(dim=1)  # (N, P)
+    penalty = ((1 - coverage) ** 2).mean()
+    return Losses(smoothed + doubly_stochastic * penalty, nll, int(spoken.sum()))
+
+
+def train_epoch(
+    config: FitConfig, model: ImageCaptioningModel, trainee: Trainee, batches: Iterable[Batch]
+) -> dict[str, float]:
+    """One pass over the training data; returns the mean losses per word and the last rate."""
+    model.train()
+    totals, words = np.zeros(2), 0
+    bar = tqdm(batches, desc="training", unit="batch", leave=False)
+    for batch in bar:
+        losses = _losses_of(config, model, batch)
+        trainee.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        nn.utils.clip_grad_norm_(trainee.decoder.parameters(), config.clip_norm)
+        trainee.optimizer.step()
+        trainee.schedule.step()
+        if trainee.average is not None:
+            trainee.average.update_parameters(trainee.decoder)
+        totals += [losses.words * losses.total.item(), losses.words * losses.nll.item()]
+        words += losses.words
+        bar.set_postfix(loss=f"{totals[1] / words:.3f}")
+    total, nll = totals / words
+    return {
+        "train_objective": float(total),
+        "train_loss": float(nll),
+        "lr": float(trainee.schedule.get_last_lr()[0]),
+    }
+
+
+def validate(
+    config: FitConfig,
+    model: ImageCaptioningModel,
+    batches: Iterable[Batch],
+    photos: list[CaptionedPhoto],
+    scorer: Scorer,
+    dataset: Flickr30kDataset,
+) -> dict[str, float]:
+    """Mean val loss, and the scores of the model's own captions of the val photos."""
+    model.eval()
+    with torch.inference_mode():
+        losses = [_losses_of(config, model, batch) for batch in batches]
+    options = DecodingOptions(beam_size=config.val_beam_size, max_length=config.max_length)
+    captions = caption_photos(model, [photo.name for photo in photos], dataset.source, options)
+    texts = {name: str(caption) for name, caption in captions.items()}
+    val_loss = sum(part.words * part.nll.item() for part in losses) / sum(p.words for p in losses)
+    return {"val_loss": val_loss, **scorer.score(texts)}
+
+
+def _losses_of(config: FitConfig, model: ImageCaptioningModel, batch: Batch) -> Losses:
+    photos, token_ids, photo_of_row = (tensor.to(config.device) for tensor in batch)
+    predict: Callable[..., tuple[Tensor, Tensor]] = model if photos.ndim == 4 else model.decoder
+    with torch.autocast(torch.device(config.device).type, torch.bfloat16, config.autocast):
+        logits, alphas = predict(photos, token_ids[:, :-1], photo_of_row)
+    return caption_losses(
+        logits, alphas, token_ids[:, 1:], config.label_smoothing, config.doubly_stochastic
+    )
+
+
+@contextmanager
+def _averaged_weights(model: ImageCaptioningModel, trainee: Trainee) -> Iterator[None]:
+    """Give the model the averaged weights for a while, where there are any."""
+    if trainee.average is not None:
+        model.decoder = cast(LSTMWithAttention, trainee.average.module)
+    try:
+        yield
+    finally:
+        model.decoder = trainee.decoder
+
+
+def _build_model(
+    config: FitConfig, vocabulary: Vocabulary
+) -> tuple[ImageCaptioningModel, PreprocessConfig]:
+    torch.manual_seed(config.seed)
+    encoder = FeatureExtractor(config.encoder, config.encoder_weights)
+    preprocess = encoder.preprocess_config(config.image_size)
+    model_config = ModelConfig(
+        config.encoder,
+        config.embedding_size,
+        config.hidden_size,
+        config.attention_size,
+        config.projection_size,
+        config.gate,
+        config.deep_output,
+        config.dropout,
+        preprocess,
+    )
+    model = ImageCaptioningModel(model_config, vocabulary, encoder)
+    return model.to(config.device), preprocess
+
+
+def _vocabulary(config: FitConfig) -> Vocabulary:
+    if config.features is None:
+        return build_vocabulary(config)
+    path = config.features / VOCABULARY_FILE
+    if not path.exists():
+        raise FileNotFoundError(f"no {path}; run: python -m train prepare")
+    return Vocabulary.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _dataset(
+    config: FitConfig,
+    photos: list[CaptionedPhoto],
+    vocabulary: Vocabulary,
+    preprocess: PreprocessConfig,
+    training: bool,
+) -> Flickr30kDataset:
+    source: PhotoSource
+    if config.features is not None:
+        source = FeatureCache(config.features, random_views=training)
+        if (source.encoder, source.preprocess) != (config.encoder, preprocess):
+            raise ValueError(
+                f"{config.features} holds features of {source.encoder} with {source.preprocess}, "
+                f"but this run has {config.encoder} with {preprocess}"
+            )
+    else:
+        assert config.photos is not None  # checked by FitConfig
+        augmentation = config.augmentation if training else "none"
+        source = PhotoFolder(config.photos, preprocess, augmentation)
+    return Flickr30kDataset(
+        photos, vocabulary, source, config.max_length, group_captions=True, seed=config.seed
+    )
+
+
+def _loader(
+    config: FitConfig, dataset: Flickr30kDataset, shuffle_epoch: int | None = None
+) -> "DataLoader[Any]":
+    generator = torch.Generator().manual_seed(config.seed * 100_003 + (shuffle_epoch or 0))
+    return DataLoader(
+        dataset,
+        batch_size=config.batch_photos,
+        shuffle=shuffle_epoch is not None,
+        generator=generator,
+        num_workers=config.workers,
+        collate_fn=collate,
+    )
+
+
+def _seed_all(seed: int, epoch: int) -> None:
+    random.seed(seed * 100_003 + epoch)
+    torch.manual_seed(seed * 100_003 + epoch)
+
+
+def _open_run(config: FitConfig) -> Path:
+    """Make the run's folder and note its settings, or check them when it goes on."""
+    run = config.runs / config.name
+    settings = to_json(config)
+    settings.pop("resume")
+    if config.resume:
+        if not (run / STATE_FILE).exists():
+            raise FileNotFoundError(f"no run to resume in {run}; start it without --resume")
+        before = json.loads((run / CONFIG_FILE).read_text(encoding="utf-8"))["settings"]
+        changed = [name for name in settings if settings[name] != before.get(name)]
+        if changed:
+            raise ValueError(
+                f"{run} was begun with other settings: "
+                + ", ".join(f"{name} was {before.get(name)}" for name in changed)
+            )
+        return run
+    if run.exists():
+        raise ValueError(f"{run} exists; add --resume to go on with it, or take another --name")
+    run.mkdir(parents=True)
+    revision = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    note = {"settings": settings, "git_revision": revision, "torch": torch.__version__}
+    (run / CONFIG_FILE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    return run
+
+
+def _resume(run: Path, trainee: Trainee) -> list[dict[str, Any]]:
+    """Restore the state after the last whole epoch; returns the metrics up to it."""
+    state = torch.load(run / STATE_FILE, map_location="cpu", weights_only=True)
+    trainee.load_state_dict(state["trainee"])
+    return state["history"]
+
+
+def _record(
+    run: Path, writer: SummaryWriter, history: list[dict[str, Any]], trainee: Trainee
+) -> None:
+    """Note an epoch; the state is renamed into place, so a kill leaves a whole one."""
+    row = history[-1]
+    scratch = run / f"{STATE_FILE}.tmp"
+    torch.save({"trainee": trainee.state_dict(), "history": history}, scratch)
+    scratch.replace(run / STATE_FILE)
+    lines = "".join(json.dumps(past) + "\n" for past in history)
+    (run / METRICS_FILE).write_text(lines, encoding="utf-8")
+    for name, value in row.items():
+        writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
+    writer.flush()
+    print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
