@@ -87,8 +87,8 @@ class FitConfig(DataConfig):
     optimizer: Literal["adam", "adamw"] = setting("adamw", "the optimizer")
     lr: float = setting(1e-3, "learning rate at its highest")
     weight_decay: float = setting(0.01, "of matrices other than the embeddings; AdamW only")
-    schedule: Literal["onecycle", "step", "constant"] = setting(
-        "onecycle", "learning rate: warm-up and cosine, halved every 10 epochs, or constant"
+    schedule: Literal["cosine", "step", "constant"] = setting(
+        "cosine", "learning rate: warm-up and cosine, halved every 10 epochs, or constant"
     )
     clip_norm: float = setting(1.0, "largest norm of the gradient")
     label_smoothing: float = setting(0.1, "probability spread over all words")

@@ -6,6 +6,7 @@ numbers as one that was never stopped.
 """
 
 import json
+import math
 import random
 import subprocess
 import time
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
@@ -53,6 +54,8 @@ STATE_FILE, METRICS_FILE, CONFIG_FILE, BEST_FOLDER = (
     "config.json",
     "best",
 )
+WARM_UP_SHARE = 0.1
+"""Of a run with the cosine schedule."""
 KEPT_SCORE = "CIDEr-D"
 """The val score by which the best epoch is kept."""
 
@@ -159,14 +162,20 @@ def build_schedule(
     config: FitConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int
 ) -> LRScheduler:
     """The learning rate over all steps of a run; stepped once per batch."""
-    if config.schedule == "onecycle":
-        steps = config.epochs * steps_per_epoch
-        return OneCycleLR(
-            optimizer, config.lr, total_steps=steps, pct_start=0.1, cycle_momentum=False
-        )
+    return LambdaLR(optimizer, lambda step: learning_rate_at(step / steps_per_epoch, config))
+
+
+def learning_rate_at(epoch: float, config: FitConfig) -> float:
+    """The share of the highest learning rate, 0 to 1, after so many epochs."""
     if config.schedule == "step":
-        return LambdaLR(optimizer, lambda step: 0.5 ** (step // (10 * steps_per_epoch)))
-    return LambdaLR(optimizer, lambda step: 1.0)
+        return 0.5 ** (int(epoch) // 10)
+    if config.schedule == "constant":
+        return 1.0
+    warm_up = WARM_UP_SHARE * config.epochs
+    if epoch < warm_up:
+        return max(epoch / warm_up, 0.02)
+    progress = (epoch - warm_up) / (config.epochs - warm_up)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def caption_losses(
