@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo = Image.new("RGB", (64, 48), COLOURS[colour])
         photo.paste("black", (0, 0, 8, 48))  # tells left from right
         photo.save(folder / "photos" / name)
-        rows += [f"{name}| 0| a {colour} wall .", f"{name}| 1| the wall is {colour} ."]
+        rows += [f"{name}| 0| a {colour} wall .", f"{name}| 1| one {colour} wall ."]
         names["train" if number < 8 else "val"].append(name)
     rows.append("10.jpg| 2| an unheard word .")  # of the val split
     (folder / "results.csv").write_text("\n".join(rows), encoding="utf-8")
@@ -171,13 +171,13 @@ def test_the_loss_is_cross_entropy_without_pads_plus_the_coverage_penalty() -> N
 def test_fit_learns_and_its_best_checkpoint_captions_a_val_photo(
     config: FitConfig, data: Path
 ) -> None:
-    best = fit(replace(config, epochs=25))
+    best = fit(replace(config, epochs=30, lr=3e-2, batch_photos=2, label_smoothing=0.0))
     rows = rows_of(best.parent)
     assert rows[-1]["train_loss"] < 0.5 * rows[0]["train_loss"]
     assert rows[-1]["val_loss"] < rows[0]["val_loss"]
     model = load_model(best)
     caption = str(model.generate_caption(data / "photos" / "10.jpg"))
-    assert caption in ("a blue wall", "the wall is blue")
+    assert caption in ("a blue wall", "one blue wall")
 
 
 def test_a_run_records_settings_revision_metrics_and_curves(config: FitConfig) -> None:

@@ -54,7 +54,7 @@ STATE_FILE, METRICS_FILE, CONFIG_FILE, BEST_FOLDER = (
     "config.json",
     "best",
 )
-WARM_UP_SHARE = 0.1
+WARM_UP_SHARE = 0.05
 """Of a run with the cosine schedule."""
 KEPT_SCORE = "CIDEr-D"
 """The val score by which the best epoch is kept."""
