@@ -19,9 +19,8 @@ from captioner.vocabulary import PAD_ID
 from train.__main__ import main
 from train.config import EvaluateConfig, FitConfig, PrepareConfig
 from train.evaluate import evaluate, table
-from train.features import FeatureCache
+from train.features import FeatureCache, build_vocabulary, prepare
 from train.loop import caption_losses, fit
-from train.prepare import build_vocabulary, prepare
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (250,) * 3}
 ENCODER = "test_resnet"
@@ -168,7 +167,7 @@ def test_the_loss_is_cross_entropy_without_pads_plus_the_coverage_penalty() -> N
     torch.testing.assert_close(losses.total, expected + 0.5 * ((1 - coverage) ** 2).mean())
 
 
-def test_fit_learns_and_its_best_checkpoint_captions_a_val_photo(
+def test_fit_learns_and_its_best_checkpoint_captions_photos_it_has_not_seen(
     config: FitConfig, data: Path
 ) -> None:
     best = fit(replace(config, epochs=30, lr=3e-2, batch_photos=2, label_smoothing=0.0))
@@ -176,8 +175,11 @@ def test_fit_learns_and_its_best_checkpoint_captions_a_val_photo(
     assert rows[-1]["train_loss"] < 0.5 * rows[0]["train_loss"]
     assert rows[-1]["val_loss"] < rows[0]["val_loss"]
     model = load_model(best)
-    caption = str(model.generate_caption(data / "photos" / "10.jpg"))
-    assert caption in ("a blue wall", "one blue wall")
+    right = 0
+    for number in range(8, 12):  # photos it has not been trained on
+        caption = str(model.generate_caption(data / "photos" / f"{number}.jpg"))
+        right += list(COLOURS)[number % 4] in caption.split()
+    assert right >= 3
 
 
 def test_a_run_records_settings_revision_metrics_and_curves(config: FitConfig) -> None:
@@ -216,13 +218,28 @@ def test_a_resumed_run_ends_with_the_numbers_of_an_uninterrupted_one(
     ).read_bytes()
 
 
+def test_a_run_killed_in_its_first_epoch_can_be_resumed(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: Any) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    small = replace(config, epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("train.loop.train_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit(small)
+    fit(replace(small, resume=True))
+    assert len(rows_of(config.runs / "run")) == 1
+
+
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(config: FitConfig) -> None:
     fit(replace(config, epochs=1))
     with pytest.raises(ValueError, match="add --resume"):
         fit(replace(config, epochs=1))
     with pytest.raises(ValueError, match="begun with other settings: lr was"):
         fit(replace(config, epochs=1, lr=0.5, resume=True))
-    with pytest.raises(FileNotFoundError, match="no run to resume"):
+    with pytest.raises(FileNotFoundError, match="no run to resume in"):
         fit(replace(config, name="other", resume=True))
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from train.config import EvaluateConfig, FitConfig, PrepareConfig, add_flags, from_flags
 from train.evaluate import evaluate
+from train.features import prepare
 from train.loop import fit
-from train.prepare import prepare
 
 
 class Stage(NamedTuple):

@@ -128,7 +128,8 @@ class EvaluateConfig:
     features: Path | None = setting(None, "cached features of the checkpoint's encoder")
     beam_sizes: tuple[int, ...] = setting((1, 3, 5), "beam sizes to score")
     length_penalty: float = setting(1.0, "power of the length that divides log-probabilities")
-    output: Path | None = setting(None, "JSON file for scores and captions")
+    output: Path | None = setting(None, "JSON file for the scores")
+    captions_output: Path | None = setting(None, "JSON lines file for captions and references")
     device: str = setting("cpu", "where to compute")
     limit: int = setting(0, "use only the first so many photos; 0 uses all")
 

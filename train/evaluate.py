@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Score a checkpoint.
 
     Returns:
-        What the JSON file holds: the settings, scores by beam size, and the captions.
+        What the JSON file holds: the settings, and scores by beam size.
 
     Raises:
         FileNotFoundError, ValueError: checkpoint or data are missing or unfit.
@@ -33,25 +34,32 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     scorer = Scorer({photo.name: photo.captions for photo in photos})
     source = _source(config, model)
     scores: dict[str, dict[str, float]] = {}
-    captions: dict[str, dict[str, str]] = {}
+    said: list[dict[str, Any]] = []
     for beam_size in config.beam_sizes:
         options = DecodingOptions(beam_size=beam_size, length_penalty=config.length_penalty)
         found = caption_photos(model, [photo.name for photo in photos], source, options)
         texts = {name: str(caption) for name, caption in found.items()}
         scores[str(beam_size)] = scorer.score(texts, meteor=True)
-        captions[str(beam_size)] = texts
+        said += [
+            {
+                "photo": photo.name,
+                "beam_size": beam_size,
+                "caption": texts[photo.name],
+                "references": photo.captions,
+            }
+            for photo in photos
+        ]
     report = {
-        "checkpoint": str(config.checkpoint),
         "split": config.split,
         "photos": len(photos),
         "length_penalty": config.length_penalty,
         "scores": scores,
-        "captions": captions,
     }
     print(table(report))
     if config.output is not None:
-        config.output.parent.mkdir(parents=True, exist_ok=True)
-        config.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        _write(config.output, json.dumps(report, indent=1) + "\n")
+    if config.captions_output is not None:
+        _write(config.captions_output, "".join(json.dumps(row) + "\n" for row in said))
     return report
 
 
@@ -113,3 +121,8 @@ def _source(config: EvaluateConfig, model: ImageCaptioningModel) -> PhotoSource:
             f"the checkpoint needs {expected[0]} with {expected[1]}"
         )
     return cache
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,6 +1,7 @@
-"""Cached features: several views of every photo, encoded once, as a memory-mapped array.
+"""The `prepare` stage: the vocabulary, and several views of every photo, encoded once.
 
-Knows the encoder and files; knows nothing of captions or training.
+The features go into a memory-mapped array that later stages read. Knows the encoder and files;
+knows nothing of decoders.
 """
 
 import dataclasses
@@ -18,11 +19,53 @@ from tqdm import tqdm
 
 from captioner.encoder import FeatureExtractor
 from captioner.images import PreprocessConfig, load_image, to_tensor
-from train.data import Augmentation, augment
+from captioner.vocabulary import Vocabulary
+from train.config import DataConfig, PrepareConfig
+from train.data import Augmentation, augment, load_split
 
 ARRAY_FILE, INDEX_FILE, PROGRESS_FILE = "features.npy", "index.json", "progress.json"
+VOCABULARY_FILE = "vocabulary.json"
 FLUSH_EVERY = 50
 """Batches between two notes of progress."""
+
+
+def prepare(config: PrepareConfig) -> None:
+    """Write `vocabulary.json` and the features of train photos (several views) and val photos.
+
+    Raises:
+        FileNotFoundError, ValueError: the data or the encoder's weights are missing or unfit.
+    """
+    config.features.mkdir(parents=True, exist_ok=True)
+    vocabulary = build_vocabulary(config)
+    path = config.features / VOCABULARY_FILE
+    path.write_text(json.dumps(vocabulary.to_json(), indent=1) + "\n", encoding="utf-8")
+    train = load_split(config.captions, config.splits, "train", config.limit)
+    val = load_split(config.captions, config.splits, "val", config.limit)
+    views = [
+        *list_views([photo.name for photo in train], config.views),
+        *list_views([photo.name for photo in val], 1),
+    ]
+    encoder = FeatureExtractor(config.encoder, config.encoder_weights).to(config.device)
+    encode_photos(
+        config.photos,
+        views,
+        encoder,
+        encoder.preprocess_config(config.image_size),
+        config.features,
+        config.augmentation,
+        config.batch_size,
+        config.seed,
+        config.device,
+        config.workers,
+    )
+    print(f"{len(vocabulary)} vocabulary entries and {len(views)} views in {config.features}")
+
+
+def build_vocabulary(config: DataConfig) -> Vocabulary:
+    """The words of the train split's captions; of no other split, and whatever the limit."""
+    photos = load_split(config.captions, config.splits, "train")
+    captions = (caption for photo in photos for caption in photo.captions)
+    return Vocabulary.build(captions, config.min_frequency, config.keep_punctuation)
 
 
 class View(NamedTuple):

@@ -8,7 +8,6 @@ numbers as one that was never stopped.
 import json
 import math
 import random
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from captioner.encoder import FeatureExtractor
 from captioner.images import PreprocessConfig
 from captioner.model import ImageCaptioningModel, ModelConfig
 from captioner.vocabulary import PAD_ID, Vocabulary
-from train.config import FitConfig, to_json
+from train.config import FitConfig
 from train.data import (
     Batch,
     CaptionedPhoto,
@@ -44,16 +43,11 @@ from train.data import (
     load_split,
 )
 from train.evaluate import caption_photos
-from train.features import FeatureCache
+from train.features import VOCABULARY_FILE, FeatureCache, build_vocabulary
 from train.metrics import Scorer
-from train.prepare import VOCABULARY_FILE, build_vocabulary
+from train.runs import open_run, read_state, record_epoch
 
-STATE_FILE, METRICS_FILE, CONFIG_FILE, BEST_FOLDER = (
-    "state.pt",
-    "metrics.jsonl",
-    "config.json",
-    "best",
-)
+BEST_FOLDER = "best"
 WARM_UP_SHARE = 0.05
 """Of a run with the cosine schedule."""
 KEPT_SCORE = "CIDEr-D"
@@ -80,7 +74,7 @@ def fit(config: FitConfig) -> Path:
         FileNotFoundError, ValueError: the data or weights are missing or unfit, or the run exists
             and is not to be resumed, or was begun with other settings.
     """
-    run = _open_run(config)
+    run = open_run(config)
     train_photos = load_split(config.captions, config.splits, "train", config.limit)
     val_photos = load_split(config.captions, config.splits, "val", config.limit)
     vocabulary = _vocabulary(config)
@@ -90,7 +84,7 @@ def fit(config: FitConfig) -> Path:
     scorer = Scorer({photo.name: photo.captions for photo in val_photos})
 
     trainee = Trainee.build(config, model.decoder, -(-len(train_set) // config.batch_photos))
-    history = _resume(run, trainee) if config.resume else []
+    history = read_state(run, trainee) if config.resume else []
     writer = SummaryWriter(str(run / "tensorboard"), purge_step=len(history))
     for epoch in range(len(history), config.epochs):
         started = time.monotonic()
@@ -107,7 +101,7 @@ def fit(config: FitConfig) -> Path:
             if metrics[KEPT_SCORE] > best:
                 save_model(model, run / BEST_FOLDER)
         history.append(metrics)
-        _record(run, writer, history, trainee)
+        record_epoch(run, writer, history, trainee)
     writer.close()
     return run / BEST_FOLDER
 
@@ -340,57 +334,3 @@ def _loader(
 def _seed_all(seed: int, epoch: int) -> None:
     random.seed(seed * 100_003 + epoch)
     torch.manual_seed(seed * 100_003 + epoch)
-
-
-def _open_run(config: FitConfig) -> Path:
-    """Make the run's folder and note its settings, or check them when it goes on."""
-    run = config.runs / config.name
-    settings = to_json(config)
-    settings.pop("resume")
-    if config.resume:
-        if not (run / STATE_FILE).exists():
-            raise FileNotFoundError(f"no run to resume in {run}; start it without --resume")
-        before = json.loads((run / CONFIG_FILE).read_text(encoding="utf-8"))["settings"]
-        changed = [name for name in settings if settings[name] != before.get(name)]
-        if changed:
-            raise ValueError(
-                f"{run} was begun with other settings: "
-                + ", ".join(f"{name} was {before.get(name)}" for name in changed)
-            )
-        return run
-    if run.exists():
-        raise ValueError(f"{run} exists; add --resume to go on with it, or take another --name")
-    run.mkdir(parents=True)
-    revision = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    note = {"settings": settings, "git_revision": revision, "torch": torch.__version__}
-    (run / CONFIG_FILE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-    return run
-
-
-def _resume(run: Path, trainee: Trainee) -> list[dict[str, Any]]:
-    """Restore the state after the last whole epoch; returns the metrics up to it."""
-    state = torch.load(run / STATE_FILE, map_location="cpu", weights_only=True)
-    trainee.load_state_dict(state["trainee"])
-    return state["history"]
-
-
-def _record(
-    run: Path, writer: SummaryWriter, history: list[dict[str, Any]], trainee: Trainee
-) -> None:
-    """Note an epoch; the state is renamed into place, so a kill leaves a whole one."""
-    row = history[-1]
-    scratch = run / f"{STATE_FILE}.tmp"
-    torch.save({"trainee": trainee.state_dict(), "history": history}, scratch)
-    scratch.replace(run / STATE_FILE)
-    lines = "".join(json.dumps(past) + "\n" for past in history)
-    (run / METRICS_FILE).write_text(lines, encoding="utf-8")
-    for name, value in row.items():
-        writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
-    writer.flush()
-    print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
