@@ -23,12 +23,12 @@ from train.features import FeatureCache, build_vocabulary, prepare
 from train.loop import caption_losses, fit
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (250,) * 3}
-ENCODER = "test_resnet"
+ENCODER = "tf_efficientnet_lite2"
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photos of one colour each, their captions and splits, and an encoder's weights."""
+    """Twelve photos of one colour each, their captions and splits."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "photos").mkdir()
     rows = ["image_name| comment_number| comment"]
@@ -45,8 +45,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "results.csv").write_text("\n".join(rows), encoding="utf-8")
     for split, members in names.items():
         (folder / f"{split}.txt").write_text("\n".join(members), encoding="utf-8")
-    torch.manual_seed(0)
-    save_file(timm.create_model(ENCODER, num_classes=0).state_dict(), folder / "e.safetensors")
     return folder
 
 
@@ -56,7 +54,6 @@ def common(data: Path) -> dict[str, Any]:
         "splits": data,
         "photos": data / "photos",
         "encoder": ENCODER,
-        "encoder_weights": str(data / "e.safetensors"),
         "image_size": 64,
         "min_frequency": 1,
     }
@@ -249,11 +246,13 @@ def test_every_stage_runs_from_photos_by_the_command_line(
     flags = [f"--captions={data / 'results.csv'}", f"--splits={data}", f"--photos={data}/photos"]
     small = ["--embedding-size=8", "--hidden-size=8", "--attention-size=8", "--projection-size=0"]
     small += ["--no-gate", "--no-deep-output", "--epochs=1", "--limit=4", "--min-frequency=1"]
-    small += ["--optimizer=adam", "--schedule=step", "--image-size=64", f"--encoder={ENCODER}"]
-    small += [f"--encoder-weights={data / 'e.safetensors'}", "--augmentation=classic"]
+    small += ["--optimizer=adam", "--schedule=step", "--image-size=64", "--encoder=test_resnet"]
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), weights)
+    small += [f"--encoder-weights={weights}", "--augmentation=classic"]
     assert main(["fit", *flags, *small, "--name=cli", f"--runs={tmp_path}"]) == 0
     checkpoint, output = tmp_path / "cli" / "best", tmp_path / "scores.json"
-    evaluation = [f"--checkpoint={checkpoint}", f"--output={output}", "--beam-sizes", "1", "3"]
+    evaluation = [f"--checkpoint={checkpoint}", f"--output={output}", "--beam-sizes", "3"]
     assert main(["evaluate", *flags, *evaluation]) == 0
     report = json.loads(output.read_text(encoding="utf-8"))
     assert report["photos"] == 4
@@ -266,7 +265,11 @@ def test_photos_and_cached_features_give_the_same_scores(
 ) -> None:
     best = fit(replace(config, epochs=2))
     settings = EvaluateConfig(
-        checkpoint=best, captions=data / "results.csv", splits=data, photos=data / "photos"
+        checkpoint=best,
+        captions=data / "results.csv",
+        splits=data,
+        photos=data / "photos",
+        beam_sizes=(3,),
     )
     scores = evaluate(settings)["scores"]
     assert evaluate(replace(settings, photos=None, features=features))["scores"] == scores
