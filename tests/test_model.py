@@ -1,0 +1,197 @@
+"""The whole model: photo in, caption out, the same whichever way it is asked."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from captioner import (
+    Caption,
+    DecodingOptions,
+    Features,
+    ImageCaptioningModel,
+    ModelConfig,
+    Vocabulary,
+)
+from captioner.images import load_image, to_tensor
+from captioner.vocabulary import END_ID, SPECIALS, START_ID
+from tests.tiny_models import build_model
+
+
+def assert_same(one: Caption, other: Caption, exactly: bool = True) -> None:
+    tolerance = 0.0 if exactly else 1e-5
+    assert [word.text for word in one.words] == [word.text for word in other.words]
+    assert one.grid == other.grid
+    assert one.score == pytest.approx(other.score, abs=tolerance)
+    for left, right in zip(one.words, other.words, strict=True):
+        assert left.probability == pytest.approx(right.probability, abs=tolerance)
+        assert [text for text, _ in left.alternatives] == [text for text, _ in right.alternatives]
+        np.testing.assert_allclose(left.alpha, right.alpha, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_a_batch_of_photos_gives_what_each_gives_alone(
+    model: ImageCaptioningModel, photos: list[Image.Image], beam_size: int
+) -> None:
+    together = model.generate_captions(photos, beam_size=beam_size, max_length=8)
+    alone = [model.generate_caption(photo, beam_size=beam_size, max_length=8) for photo in photos]
+    for one, other in zip(together, alone, strict=True):
+        assert_same(one, other, exactly=False)
+    assert len({str(caption) for caption in alone}) > 1
+
+
+def test_a_photo_may_be_a_path_an_image_an_array_or_its_features(
+    model: ImageCaptioningModel, photos: list[Image.Image], tmp_path: Path
+) -> None:
+    photo = photos[0]
+    photo.save(tmp_path / "photo.png")
+    forms: list[Any] = [
+        tmp_path / "photo.png", str(tmp_path / "photo.png"), np.asarray(photo), model.encode(photo),
+    ]  # fmt: skip
+    wanted = model.generate_caption(photo)
+    assert wanted.words
+    for form in forms:
+        assert_same(model.generate_caption(form), wanted)
+
+
+def test_a_photo_is_encoded_once_as_regions_and_their_grid(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    features = model.encode(photos[0])
+    assert isinstance(features, Features)
+    assert features.grid == (3, 3)
+    assert features.regions.shape == (9, 96)
+    image = to_tensor(load_image(photos[0]), model.config.preprocess)
+    torch.testing.assert_close(features.regions, model.encoder(image.unsqueeze(0))[0])
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_caption_says_what_teacher_forcing_says_of_it(
+    model: ImageCaptioningModel, photos: list[Image.Image], beam_size: int
+) -> None:
+    """Its words' probabilities, rivals and attention are the model's own."""
+    caption = model.generate_caption(photos[1], beam_size=beam_size, max_length=6, min_length=3)
+    ids = [START_ID, *(model.vocabulary.words.index(word.text) for word in caption.words)]
+    image = to_tensor(photos[1], model.config.preprocess).unsqueeze(0)
+    with torch.inference_mode():
+        logits, alphas = model(image, torch.tensor([ids]))
+    probabilities = logits[0].softmax(dim=1)
+    assert len(caption.words) >= 3
+    for t, word in enumerate(caption.words):
+        assert word.probability == pytest.approx(float(probabilities[t, ids[t + 1]]), abs=1e-5)
+        assert word.alpha.shape == caption.grid
+        assert word.alpha.dtype == np.float32
+        assert float(word.alpha.sum()) == pytest.approx(1, abs=1e-5)
+        np.testing.assert_allclose(word.alpha.reshape(-1), alphas[0, t].numpy(), atol=1e-5)
+        shares = [share for _, share in word.alternatives]
+        assert shares == sorted(shares, reverse=True)
+        assert len(shares) == 5
+        assert {text for text, _ in word.alternatives}.isdisjoint({word.text, *SPECIALS})
+        for text, share in word.alternatives:
+            model_share = float(probabilities[t, model.vocabulary.words.index(text)])
+            assert share == pytest.approx(model_share, abs=1e-5)
+
+
+def test_several_captions_of_a_photo_need_it_only_once(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    images = torch.stack([to_tensor(photo, model.config.preprocess) for photo in photos[:2]])
+    token_ids = torch.randint(len(SPECIALS), len(model.vocabulary), (3, 4))
+    photo_of_row = torch.tensor([1, 0, 1])
+    shared = model(images, token_ids, photo_of_row)
+    torch.testing.assert_close(shared, model(images[photo_of_row], token_ids))
+
+
+def test_options_may_be_changed_one_by_one(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    options = DecodingOptions(beam_size=1, max_length=4)
+    caption = model.generate_caption(photos[0], options, min_length=4)
+    assert len(caption.words) == 4
+    assert_same(caption, model.generate_caption(photos[0], replace(options, min_length=4)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beams": 3}, "no such decoding option: beams; there are beam_size, "),
+        ({"beam_size": "3"}, "beam_size must be a whole number, got '3'"),
+        ({"beam_size": 0}, "beam_size must be from 1"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(
+    model: ImageCaptioningModel,
+    photos: list[Image.Image],
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    """An option of the wrong type was once reported as one that does not exist."""
+    with pytest.raises(ValueError, match=message):
+        model.generate_caption(photos[0], **changes)
+
+
+def test_no_photos_give_no_captions(model: ImageCaptioningModel) -> None:
+    assert model.generate_captions([]) == []
+
+
+def test_there_is_an_overlay_of_the_photos_size_for_each_word(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    caption = model.generate_caption(photos[0], max_length=4)
+    overlays = model.visualize_attention(photos[0], caption)
+    assert [overlay.size for overlay in overlays] == [photos[0].size] * len(caption.words)
+    own = model.visualize_attention(photos[0])
+    assert len(own) == len(model.generate_caption(photos[0]).words)
+
+
+def test_the_encoder_gets_no_gradient_and_the_decoder_does(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    model.train()
+    image = to_tensor(photos[0], model.config.preprocess).unsqueeze(0)
+    logits, _ = model(image, torch.tensor([[START_ID, 5, 6]]))
+    logits.sum().backward()
+    assert not any(module.training for module in model.encoder.modules())
+    assert all(parameter.grad is None for parameter in model.encoder.parameters())
+    assert all(parameter.grad is not None for parameter in model.decoder.parameters())
+
+
+def test_a_model_learns_to_say_what_four_photos_show(
+    config: ModelConfig, vocabulary: Vocabulary, photos: list[Image.Image]
+) -> None:
+    captions = ["the dog runs", "the cat sleeps on the sofa", "dog on grass", "cat runs"]
+    model = build_model(replace(config, dropout=0.0), vocabulary)
+    rows = [vocabulary.encode(caption) for caption in captions]
+    width = max(map(len, rows))
+    token_ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    images = torch.stack([to_tensor(photo, config.preprocess) for photo in photos])
+    with torch.no_grad():
+        features = model.encoder(images)
+    optimizer = torch.optim.Adam(model.decoder.parameters(), lr=0.01)
+    for _ in range(120):
+        logits, _ = model.decoder(features, token_ids[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), token_ids[:, 1:].flatten(), ignore_index=0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    said = [str(caption) for caption in model.eval().generate_captions(photos)]
+    assert said == captions
+    assert token_ids.eq(END_ID).sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+        ({"projection_size": -1}, "projection_size must be at least 0, got -1"),
+        ({"dropout": 1.0}, "dropout must be from 0 to below 1, got 1.0"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_field(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(**changes)
