@@ -26,7 +26,7 @@ class DecoderState(NamedTuple):
 
     def select(self, rows: Tensor) -> "DecoderState":
         """The state with its rows reordered, repeated or dropped, as `rows` (M,) says."""
-        return DecoderState(*(tensor[rows] for tensor in self))
+        return DecoderState(*(tensor.index_select(0, rows) for tensor in self))
 
 
 class StepOutput(NamedTuple):
@@ -209,8 +209,8 @@ class LSTMWithAttention(nn.Module):
             state = output.state
         spoken = (token_ids != PAD_ID).unsqueeze(2)  # (N, T, 1)
         return (
-            (torch.stack(logits, dim=1) * spoken)[restore],
-            (torch.stack(alphas, dim=1) * spoken)[restore],
+            (torch.stack(logits, dim=1) * spoken).index_select(0, restore),
+            (torch.stack(alphas, dim=1) * spoken).index_select(0, restore),
         )
 
     @staticmethod

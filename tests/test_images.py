@@ -196,7 +196,7 @@ def test_a_file_that_is_no_photo_says_what_to_use(tmp_path: Path, content: bytes
         load_image(tmp_path / "photo.jpg")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
 @pytest.mark.filterwarnings(
     "ignore:(.*orrupt EXIF data|Truncated File Read):UserWarning"
 )  # Pillow, of a cut TIFF

@@ -156,12 +156,13 @@ def test_features_made_otherwise_are_not_mixed_in(data: Path, features: Path) ->
 def test_the_loss_is_cross_entropy_without_pads_plus_the_coverage_penalty() -> None:
     logits, alphas = torch.randn(2, 3, 7), torch.rand(2, 3, 4).softmax(2)
     targets = torch.tensor([[4, 5, 2], [6, 2, PAD_ID]])
-    losses = caption_losses(logits, alphas, targets, 0.0, 0.5)
-    words = torch.cat([logits[0], logits[1, :2]])
-    expected = F.cross_entropy(words, torch.tensor([4, 5, 2, 6, 2]))
+    losses = caption_losses(logits, alphas, targets, 0.1, 0.5)
+    words, ids = torch.cat([logits[0], logits[1, :2]]), torch.tensor([4, 5, 2, 6, 2])
     coverage = torch.stack([alphas[0].sum(0), alphas[1, :2].sum(0)])
-    torch.testing.assert_close(losses.nll, expected)
-    torch.testing.assert_close(losses.total, expected + 0.5 * ((1 - coverage) ** 2).mean())
+    smoothed = F.cross_entropy(words, ids, label_smoothing=0.1)
+    assert losses.words == 5
+    torch.testing.assert_close(losses.nll, F.cross_entropy(words, ids))
+    torch.testing.assert_close(losses.total, smoothed + 0.5 * ((1 - coverage) ** 2).mean())
 
 
 def test_fit_learns_and_its_best_checkpoint_captions_photos_it_has_not_seen(

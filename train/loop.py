@@ -187,13 +187,13 @@ def caption_losses(
 
     Source: Show, Attend and Tell (arXiv:1502.03044), sec. 4.2.1, eq. 14.
     """
-    flat, wanted = logits.float().flatten(0, 1), targets.flatten()
-    smoothed = F.cross_entropy(flat, wanted, ignore_index=PAD_ID, label_smoothing=smoothing)
-    nll = F.cross_entropy(flat.detach(), wanted, ignore_index=PAD_ID)
-    spoken = (targets != PAD_ID).unsqueeze(2)  # (N, T, 1)
-    coverage = (alphas.float() * spoken).sum(dim=1)  # (N, P)
+    spoken = targets != PAD_ID  # (N, T)
+    logprobs = logits[spoken].float().log_softmax(dim=1)  # (words, V)
+    nll = F.nll_loss(logprobs, targets[spoken])
+    smoothed = (1 - smoothing) * nll - smoothing * logprobs.mean()
+    coverage = (alphas.float() * spoken.unsqueeze(2)).sum(dim=1)  # (N, P)
     penalty = ((1 - coverage) ** 2).mean()
-    return Losses(smoothed + doubly_stochastic * penalty, nll, int(spoken.sum()))
+    return Losses(smoothed + doubly_stochastic * penalty, nll.detach(), len(logprobs))
 
 
 def train_epoch(
