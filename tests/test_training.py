@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 import train.loop
-from captioner import load_model
+from captioner import FeatureExtractor, load_model
 from captioner.vocabulary import PAD_ID
 from train.__main__ import main
 from train.config import EvaluateConfig, FitConfig, PrepareConfig
@@ -102,7 +102,7 @@ def test_cached_features_are_what_the_encoder_gives(data: Path, features: Path) 
     model = train.loop._build_model(
         FitConfig(**common(data), name="x", features=features),
         build_vocabulary(PrepareConfig(**common(data), features=features)),
-    )[0]
+    )
     view, mirrored = cache.view("9.jpg", np.random.default_rng(0))
     encoded = model.encode(data / "photos" / "9.jpg")
     assert encoded.grid == cache.grid
@@ -151,6 +151,15 @@ def test_an_interrupted_prepare_goes_on_to_the_same_features(
 def test_features_made_otherwise_are_not_mixed_in(data: Path, features: Path) -> None:
     with pytest.raises(ValueError, match="made with other settings"):
         prepare(PrepareConfig(**common(data), features=features, views=2))
+
+
+def test_features_of_other_weights_are_not_trained_on(config: FitConfig, tmp_path: Path) -> None:
+    weights = FeatureExtractor(ENCODER).backbone.state_dict()
+    weights = {name: tensor.contiguous() for name, tensor in weights.items()}
+    weights["conv_stem.weight"] += 0.1
+    save_file(weights, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="of other weights of"):
+        fit(replace(config, encoder_weights=str(tmp_path / "other.safetensors")))
 
 
 def test_the_loss_is_cross_entropy_without_pads_plus_the_coverage_penalty() -> None:

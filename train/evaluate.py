@@ -114,12 +114,7 @@ def _source(config: EvaluateConfig, model: ImageCaptioningModel) -> PhotoSource:
         assert config.photos is not None  # checked by EvaluateConfig
         return PhotoFolder(config.photos, model.config.preprocess)
     cache = FeatureCache(config.features, random_views=False)
-    expected = (model.config.encoder, model.config.preprocess)
-    if (cache.encoder, cache.preprocess) != expected:
-        raise ValueError(
-            f"{config.features} holds features of {cache.encoder} with {cache.preprocess}; "
-            f"the checkpoint needs {expected[0]} with {expected[1]}"
-        )
+    cache.require(model.encoder, model.config.preprocess)
     return cache
 
 

@@ -5,6 +5,7 @@ knows nothing of decoders.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,6 +134,7 @@ def encode_photos(
         rows, cols = encoder.feature_map(dataset[0][0].unsqueeze(0).to(device)).shape[2:]
     plan = {
         "encoder": encoder.name,
+        "weights": weights_checksum(encoder),
         "preprocess": dataclasses.asdict(preprocess),
         "grid": [rows, cols],
         "augmentation": augmentation,
@@ -182,6 +184,7 @@ class FeatureCache:
 
     Attributes:
         encoder: the backbone's name.
+        weights: checksum of its weights.
         preprocess: what the photos went through.
         grid: rows and cols of the regions.
     """
@@ -207,6 +210,7 @@ class FeatureCache:
                 "run the same python -m train prepare again to finish it"
             )
         self.encoder: str = index["encoder"]
+        self.weights: str = index["weights"]
         self.grid: tuple[int, int] = (index["grid"][0], index["grid"][1])
         self.preprocess = PreprocessConfig.from_json(index["preprocess"])
         self.random_views = random_views
@@ -215,8 +219,18 @@ class FeatureCache:
         for row, (name, _) in enumerate(index["views"]):
             self._rows.setdefault(name, []).append(row)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._rows
+    def require(self, encoder: FeatureExtractor, preprocess: PreprocessConfig) -> None:
+        """Raise ValueError unless the features are what this encoder gives."""
+        if (self.encoder, self.preprocess) != (encoder.name, preprocess):
+            raise ValueError(
+                f"the cached features are of {self.encoder} with {self.preprocess}; "
+                f"the model has {encoder.name} with {preprocess}"
+            )
+        if self.weights != weights_checksum(encoder):
+            raise ValueError(
+                f"the cached features are of other weights of {self.encoder} than the model's; "
+                "run python -m train prepare with the model's, into another folder"
+            )
 
     def view(self, name: str, generator: np.random.Generator) -> tuple[Tensor, bool]:
         """Features (P, D) of one view, and whether it is mirrored.
@@ -229,6 +243,15 @@ class FeatureCache:
         rows = self._rows[name]
         row = rows[int(generator.integers(len(rows)))] if self.random_views else rows[0]
         return torch.from_numpy(np.array(self._array[row], dtype=np.float32)), self._mirrored[row]
+
+
+def weights_checksum(encoder: FeatureExtractor) -> str:
+    """Tell encoders' weights apart, up to what a checkpoint's float16 keeps."""
+    digest = hashlib.sha256()
+    for name, tensor in encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.half().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def list_views(names: Sequence[str], views: int) -> Iterator[View]:

@@ -29,7 +29,6 @@ from captioner.checkpoint import save_model
 from captioner.decoder import LSTMWithAttention
 from captioner.decoding import DecodingOptions
 from captioner.encoder import FeatureExtractor
-from captioner.images import PreprocessConfig
 from captioner.model import ImageCaptioningModel, ModelConfig
 from captioner.vocabulary import PAD_ID, Vocabulary
 from train.config import FitConfig
@@ -78,9 +77,9 @@ def fit(config: FitConfig) -> Path:
     train_photos = load_split(config.captions, config.splits, "train", config.limit)
     val_photos = load_split(config.captions, config.splits, "val", config.limit)
     vocabulary = _vocabulary(config)
-    model, preprocess = _build_model(config, vocabulary)
-    train_set = _dataset(config, train_photos, vocabulary, preprocess, training=True)
-    val_set = _dataset(config, val_photos, vocabulary, preprocess, training=False)
+    model = _build_model(config, vocabulary)
+    train_set = _dataset(config, train_photos, model, training=True)
+    val_set = _dataset(config, val_photos, model, training=False)
     scorer = Scorer({photo.name: photo.captions for photo in val_photos})
 
     trainee = Trainee.build(config, model.decoder, -(-len(train_set) // config.batch_photos))
@@ -263,12 +262,9 @@ def _averaged_weights(model: ImageCaptioningModel, trainee: Trainee) -> Iterator
         model.decoder = trainee.decoder
 
 
-def _build_model(
-    config: FitConfig, vocabulary: Vocabulary
-) -> tuple[ImageCaptioningModel, PreprocessConfig]:
+def _build_model(config: FitConfig, vocabulary: Vocabulary) -> ImageCaptioningModel:
     torch.manual_seed(config.seed)
     encoder = FeatureExtractor(config.encoder, config.encoder_weights)
-    preprocess = encoder.preprocess_config(config.image_size)
     model_config = ModelConfig(
         config.encoder,
         config.embedding_size,
@@ -278,10 +274,9 @@ def _build_model(
         config.gate,
         config.deep_output,
         config.dropout,
-        preprocess,
+        encoder.preprocess_config(config.image_size),
     )
-    model = ImageCaptioningModel(model_config, vocabulary, encoder)
-    return model.to(config.device), preprocess
+    return ImageCaptioningModel(model_config, vocabulary, encoder).to(config.device)
 
 
 def _vocabulary(config: FitConfig) -> Vocabulary:
@@ -296,24 +291,20 @@ def _vocabulary(config: FitConfig) -> Vocabulary:
 def _dataset(
     config: FitConfig,
     photos: list[CaptionedPhoto],
-    vocabulary: Vocabulary,
-    preprocess: PreprocessConfig,
+    model: ImageCaptioningModel,
     training: bool,
 ) -> Flickr30kDataset:
     source: PhotoSource
+    preprocess = model.config.preprocess
     if config.features is not None:
         source = FeatureCache(config.features, random_views=training)
-        if (source.encoder, source.preprocess) != (config.encoder, preprocess):
-            raise ValueError(
-                f"{config.features} holds features of {source.encoder} with {source.preprocess}, "
-                f"but this run has {config.encoder} with {preprocess}"
-            )
+        source.require(model.encoder, preprocess)
     else:
         assert config.photos is not None  # checked by FitConfig
         augmentation = config.augmentation if training else "none"
         source = PhotoFolder(config.photos, preprocess, augmentation)
     return Flickr30kDataset(
-        photos, vocabulary, source, config.max_length, group_captions=True, seed=config.seed
+        photos, model.vocabulary, source, config.max_length, group_captions=True, seed=config.seed
     )
 
 
