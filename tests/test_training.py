@@ -240,6 +240,16 @@ def test_a_run_killed_in_its_first_epoch_can_be_resumed(
     assert len(rows_of(config.runs / "run")) == 1
 
 
+def test_a_run_can_begin_with_the_weights_of_another(config: FitConfig, tmp_path: Path) -> None:
+    best = fit(config)
+    further = replace(config, name="further", start_from=best, dropout=0.3, lr=1e-6)
+    fit(replace(further, epochs=1))
+    first, last = rows_of(tmp_path / "further")[0], rows_of(tmp_path / "run")[-1]
+    assert first["val_loss"] == pytest.approx(last["val_loss"], abs=0.02)
+    with pytest.raises(ValueError, match="hidden_size=24"):
+        fit(replace(further, name="other", hidden_size=16))
+
+
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(config: FitConfig) -> None:
     fit(replace(config, epochs=1))
     with pytest.raises(ValueError, match="add --resume"):

@@ -67,6 +67,9 @@ class FitConfig(DataConfig):
     name: str = setting(MISSING, "of the run; everything goes to <runs>/<name>/")
     runs: Path = setting(Path("runs"), "folder of all runs")
     features: Path | None = setting(None, "cached features; without them photos are encoded anew")
+    start_from: Path | None = setting(
+        None, "checkpoint folder whose weights to begin with; else they are random"
+    )
     resume: bool = setting(False, "go on with the run of this name after its last whole epoch")
 
     epochs: int = setting(20, "passes over the train captions")

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from captioner.checkpoint import save_model
+from captioner.checkpoint import load_model, save_model
 from captioner.decoder import LSTMWithAttention
 from captioner.decoding import DecodingOptions
 from captioner.encoder import FeatureExtractor
@@ -276,7 +276,20 @@ def _build_model(config: FitConfig, vocabulary: Vocabulary) -> ImageCaptioningMo
         config.dropout,
         encoder.preprocess_config(config.image_size),
     )
-    return ImageCaptioningModel(model_config, vocabulary, encoder).to(config.device)
+    model = ImageCaptioningModel(model_config, vocabulary, encoder)
+    if config.start_from is not None:
+        _copy_decoder(config.start_from, model)
+    return model.to(config.device)
+
+
+def _copy_decoder(checkpoint: Path, model: ImageCaptioningModel) -> None:
+    """Begin with a checkpoint's decoder; its dropout may differ, its shapes and words may not."""
+    given = load_model(checkpoint)
+    if given.vocabulary.words != model.vocabulary.words:
+        raise ValueError(f"{checkpoint} has another vocabulary than this run's train captions give")
+    if replace(given.config, dropout=model.config.dropout) != model.config:
+        raise ValueError(f"{checkpoint} is of {given.config}, but this run has {model.config}")
+    model.decoder.load_state_dict(given.decoder.state_dict())
 
 
 def _vocabulary(config: FitConfig) -> Vocabulary:

@@ -1,6 +1,6 @@
 """How long each part of a caption takes, and what speeds it up, side by side in one run.
 
-    python tests/benchmarks/speed.py
+    python -m tests.benchmarks.speed
 
 Rounds of all variants alternate, and the fastest round of each counts, so that other work on a
 shared machine disturbs the ratios little.
