@@ -43,9 +43,9 @@ class DecodingOptions:
     """Most words in a caption."""
     min_length: int = 1
     """Fewest words in a caption."""
-    length_penalty: float = 1.0
+    length_penalty: float = 0.7
     """Power of the length by which log-probabilities are divided; 0 prefers short captions."""
-    no_repeat_ngram: int = 0
+    no_repeat_ngram: int = 3
     """No run of this many words may stand twice in a caption; 0 allows all."""
 
     def __post_init__(self) -> None:

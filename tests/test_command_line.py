@@ -293,7 +293,6 @@ def test_ctrl_c_ends_without_a_traceback(
     assert run(folder / "a.png") == (130, [], "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="file names of Windows are text")
 def test_a_closed_pipe_and_names_that_are_no_text_end_without_a_traceback(
     folder: Path, checkpoint: Path
 ) -> None:

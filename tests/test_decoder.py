@@ -111,7 +111,7 @@ def test_a_search_reports_the_probabilities_and_attention_of_teacher_forcing(
     kind: str, beam_size: int, features: Tensor
 ) -> None:
     decoder = build(kind)
-    options = DecodingOptions(beam_size=beam_size, max_length=7, min_length=2)
+    options = DecodingOptions(beam_size=beam_size, max_length=7, min_length=2, length_penalty=1.0)
     with torch.inference_mode():
         found = search(decoder.step, decoder.initial_state(features), 3, options)
         for photo, hypotheses in enumerate(found):

@@ -36,9 +36,13 @@ from tests.scripted_decoder import (
 SIZE = len(SPECIALS) + 4
 
 
+PLAIN = DecodingOptions(length_penalty=1.0, no_repeat_ngram=0)
+"""Decoding as the models' scripts are written for: without the rules that only captions need."""
+
+
 def run(script: Script, num_photos: int = 1, size: int = SIZE, **options: float):
     decoder = ScriptedDecoder(script, size)
-    chosen = replace(DecodingOptions(), **options)  # pyright: ignore[reportArgumentType]
+    chosen = replace(PLAIN, **options)  # pyright: ignore[reportArgumentType]
     return search(decoder, decoder.state(num_photos), num_photos, chosen)
 
 
@@ -91,8 +95,8 @@ def assert_consistent(script: Script, photo: int, hypothesis: Hypothesis) -> Non
 @pytest.mark.parametrize("no_repeat_ngram", [0, 2])
 def test_a_beam_of_one_is_greedy_search(seed: int, no_repeat_ngram: int) -> None:
     decoder = ScriptedDecoder(random_script(seed, SIZE), SIZE)
-    options = DecodingOptions(
-        beam_size=1, max_length=6, min_length=seed % 4, no_repeat_ngram=no_repeat_ngram
+    options = replace(
+        PLAIN, beam_size=1, max_length=6, min_length=seed % 4, no_repeat_ngram=no_repeat_ngram
     )
     greedy = greedy_search(decoder, decoder.state(3), 3, options)
     beam = beam_search(decoder, decoder.state(3), 3, options)
@@ -117,8 +121,12 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(
     """A beam of 100 holds all continuations: 16 * 5 = 80 of four words, 32 * 3 = 96 of two."""
     size = len(SPECIALS) + num_words
     script = random_script(seed, size)
-    options = DecodingOptions(
-        beam_size=100, max_length=max_length, min_length=min_length, length_penalty=length_penalty
+    options = replace(
+        PLAIN,
+        beam_size=100,
+        max_length=max_length,
+        min_length=min_length,
+        length_penalty=length_penalty,
     )
     decoder = ScriptedDecoder(script, size)
     found = beam_search(decoder, decoder.state(2), 2, options)

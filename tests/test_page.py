@@ -1,0 +1,414 @@
+"""The page as a visitor meets it, in real Chromium, with the released model."""
+
+import base64
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+import app
+from captioner import ImageCaptioningModel
+from tests.serving import (
+    BAD_FILES,
+    MadeUpModel,
+    released_model,
+    serving,
+    write_bad_file,
+    write_photo,
+)
+
+expect.set_options(timeout=45_000)
+OpenPage = Callable[..., Page]
+HOPPER = app.EXAMPLES["Grace Hopper"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    assert program, "these tests need Chromium: install it, or name it in CHROMIUM"
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", *camera]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageCaptioningModel:
+    return released_model()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all servers here keep files: Gradio has one such place for a process."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def address(model: ImageCaptioningModel, folder: Path) -> Iterator[str]:
+    with serving(model, folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def made_up() -> MadeUpModel:
+    return MadeUpModel()
+
+
+@pytest.fixture(scope="module")
+def made_up_address(made_up: MadeUpModel, folder: Path) -> Iterator[str]:
+    with serving(made_up, folder) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens the page as a new visitor. None of them may hear from another host, or fail."""
+    requests: list[str] = []
+    faults: list[str] = []
+    contexts = []
+
+    def open_page(address: str, **settings: object) -> Page:
+        settings = {"reduced_motion": "reduce", **settings}
+        context = browser.new_context(**settings)  # pyright: ignore[reportArgumentType]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(45_000)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(address)
+        expect(page.locator("#viewer .viewer")).to_be_visible()
+        allowed.append(address)
+        return page
+
+    allowed = ["data:", "blob:"]
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [url for url in requests if not url.startswith(tuple(allowed))] == []
+    assert faults == []
+
+
+def choose(page: Page, photo: Path) -> None:
+    """Give a photo as the file chooser does, in place of one that may be there."""
+    remove = page.locator("#photo").get_by_role("button", name="Remove Image")
+    if remove.count():
+        remove.click()
+    page.locator("#photo input[type=file]").set_input_files(photo)
+
+
+def expect_word(page: Page, index: int) -> None:
+    """Wait until the word stands, with its overlay drawn."""
+    expect(page.locator("#viewer canvas")).to_have_attribute("data-word", str(index))
+    expect(options(page).nth(index)).to_have_attribute("aria-selected", "true")
+
+
+def options(page: Page):
+    return page.locator("#viewer [role=option]")
+
+
+def picture(page: Page) -> str:
+    return page.locator("#viewer canvas").evaluate("canvas => canvas.toDataURL()")
+
+
+def pixel(page: Page, x: float, y: float) -> list[int]:
+    """RGB of the overlaid photo, at fractions of its width and height."""
+    return page.locator("#viewer canvas").evaluate(
+        """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(
+            x * canvas.width, y * canvas.height, 1, 1).data].slice(0, 3)""",
+        [x, y],
+    )
+
+
+def count_questions(page: Page) -> list[str]:
+    """Collect, from now on, each request by which the page asks for a caption."""
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.url.split("?")[0].endswith("/queue/join"):
+            asked.append(request.url)
+
+    page.on("request", note)
+    return asked
+
+
+def test_a_photo_is_captioned_and_stepping_through_its_words_asks_nothing_of_the_server(
+    open_page: OpenPage, address: str, model: ImageCaptioningModel
+) -> None:
+    page = open_page(address)
+    asked = count_questions(page)
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    caption = model.generate_caption(HOPPER)
+    expect(options(page)).to_have_text([word.text for word in caption.words])
+    expect(page.get_by_role("status").first).to_have_text(f"Caption: {caption}")
+    assert len(asked) == 1, "the photo must be captioned exactly once"
+
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    options(page).first.focus()
+    pictures = []
+    for index, word in enumerate(caption.words):
+        expect_word(page, index)
+        expect(options(page).nth(index)).to_be_focused()
+        expect(page.locator("#viewer .word")).to_have_text(word.text)
+        expect(page.locator("#viewer .sure b")).to_contain_text("% sure")
+        expect(page.locator("#viewer .alternatives span")).to_have_text(
+            [text for text, _ in word.alternatives]
+        )
+        pictures.append(picture(page))
+        page.keyboard.press("ArrowRight")
+    assert all(before != after for before, after in pairwise(pictures))
+    page.keyboard.press("Home")
+    expect_word(page, 0)
+    assert picture(page) == pictures[0]
+    page.keyboard.press("End")
+    expect_word(page, len(caption.words) - 1)
+    page.keyboard.press("ArrowLeft")
+    expect_word(page, len(caption.words) - 2)
+    assert requests == []
+
+
+def test_buttons_slider_and_clicks_step(open_page: OpenPage, made_up_address: str) -> None:
+    page = open_page(made_up_address)
+    expect(page.get_by_role("button", name="Next word")).to_be_disabled()
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    page.get_by_role("button", name="Next word").click()
+    expect_word(page, 1)
+    expect(page.get_by_role("status").first).to_have_text("dog")
+    page.get_by_role("button", name="Previous word").click()
+    expect_word(page, 0)
+    slider = page.get_by_role("slider", name="Word")
+    slider.fill("4")
+    expect_word(page, 3)
+    expect(slider).to_have_attribute("aria-valuetext", "far, word 4 of 4")
+    slider.press("ArrowLeft")
+    expect_word(page, 2)
+    options(page).nth(1).click()
+    expect_word(page, 1)
+    expect(slider).to_have_value("2")
+    expect(page.locator("#viewer .sure b")).to_have_text("60% sure")
+    expect(page.locator("#viewer .alternatives b")).to_have_text(["20%", "under 1%"])
+
+
+def test_playing_goes_through_all_words_and_stops(
+    open_page: OpenPage, made_up_address: str
+) -> None:
+    page = open_page(made_up_address, reduced_motion="no-preference")
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    # Every word is noted as it is drawn: a slow machine may not look while one stands.
+    page.locator("#viewer canvas").evaluate(
+        """canvas => {
+            window.drawn = [];
+            const note = () => canvas.dataset.word && window.drawn.push(canvas.dataset.word);
+            new MutationObserver(note).observe(canvas, {attributeFilter: ["data-word"]});
+        }"""
+    )
+    options(page).first.focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("window.drawn.includes('3')")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    assert page.evaluate("window.drawn") == ["1", "2", "3"]
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("window.drawn.length > 3")
+    assert page.evaluate("window.drawn[3]") == "0"
+    page.wait_for_function("window.drawn.length > 6")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [(240, 400), (400, 240)])
+def test_the_overlay_lies_where_the_model_looked(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Viridis is yellow where attention is high and violet where it is low."""
+    page = open_page(made_up_address)
+    choose(page, write_photo(tmp_path / "photo.png", size))
+    expect_word(page, 0)
+    box = page.locator("#viewer canvas").bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.02)
+    for index in range(4):
+        options(page).nth(index).click()
+        expect_word(page, index)
+        cells = [pixel(page, (col + 0.5) / 4, 0.125) for col in range(4)]
+        greens = [green - blue for _, green, blue in cells]
+        assert greens.index(max(greens)) == index
+
+
+def test_an_example_is_captioned_on_a_click(
+    open_page: OpenPage, address: str, model: ImageCaptioningModel
+) -> None:
+    page = open_page(address)
+    asked = count_questions(page)
+    for name in ("Lion", "Tower at dusk"):
+        page.get_by_role("button", name=name).click()
+        caption = model.generate_caption(app.EXAMPLES[name])
+        expect(page.get_by_role("status").first).to_have_text(f"Caption: {caption}")
+        expect_word(page, 0)
+    assert len(asked) == 2, "each photo must be captioned exactly once"
+
+
+def test_a_webcam_picture_is_captioned(open_page: OpenPage, address: str) -> None:
+    page = open_page(address, permissions=["camera"])
+    asked = count_questions(page)
+    page.get_by_role("button", name="Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click()
+    expect_word(page, 0)
+    assert len(asked) == 1
+
+
+def test_a_pasted_picture_is_captioned(open_page: OpenPage, address: str, tmp_path: Path) -> None:
+    page = open_page(address, permissions=["clipboard-read", "clipboard-write"])
+    asked = count_questions(page)
+    photo = base64.b64encode(write_photo(tmp_path / "photo.png").read_bytes()).decode()
+    page.evaluate(
+        """async (data) => {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            const blob = new Blob([bytes], { type: "image/png" });
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+        }""",
+        photo,
+    )
+    page.get_by_role("button", name="Paste from clipboard").click()
+    expect_word(page, 0)
+    assert len(asked) == 1
+
+
+def test_a_dropped_picture_is_captioned(open_page: OpenPage, address: str, tmp_path: Path) -> None:
+    page = open_page(address)
+    asked = count_questions(page)
+    photo = base64.b64encode(write_photo(tmp_path / "photo.png").read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """(data) => {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], "photo.png", { type: "image/png" }));
+            return transfer;
+        }""",
+        photo,
+    )
+    target = page.get_by_role("button", name="Drop an image file here to upload")
+    target.dispatch_event("drop", {"dataTransfer": transfer})
+    expect_word(page, 0)
+    assert len(asked) == 1
+
+
+def test_bad_files_are_explained_and_the_next_photo_is_captioned(
+    open_page: OpenPage, address: str, tmp_path: Path
+) -> None:
+    page = open_page(address)
+    viewer = page.locator("#viewer .viewer")
+    for kind, reason in BAD_FILES.items():
+        choose(page, write_bad_file(tmp_path, kind))
+        expect(page.locator("#viewer .message")).to_contain_text(reason)
+        expect(page.get_by_role("status").first).to_contain_text(reason)
+        expect(viewer).to_have_attribute("data-state", "failed")
+        assert str(tmp_path.parent) not in page.locator("body").inner_text()
+        choose(page, HOPPER)
+        expect_word(page, 0)
+    page.get_by_role("button", name="Remove Image").click()
+    expect(viewer).to_have_attribute("data-state", "empty")
+    expect(options(page)).to_have_count(0)
+
+
+def test_a_file_of_more_than_10_mb_is_refused_and_the_next_photo_is_captioned(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path
+) -> None:
+    page = open_page(made_up_address)
+    large = tmp_path / "large.jpg"
+    large.write_bytes(HOPPER.read_bytes() + bytes(11_000_000))
+    choose(page, large)
+    expect(page.get_by_test_id("toast-body")).to_contain_text("10")
+    choose(page, HOPPER)
+    expect_word(page, 0)
+
+
+def test_a_fault_is_not_explained_and_the_next_photo_is_captioned(
+    open_page: OpenPage, made_up_address: str, made_up: MadeUpModel
+) -> None:
+    page = open_page(made_up_address)
+    made_up.fault = RuntimeError("a secret of the server")
+    try:
+        choose(page, HOPPER)
+        expect(page.locator("#viewer .message")).to_have_text(app.FAULT)
+        assert "secret" not in page.locator("body").inner_text()
+    finally:
+        made_up.fault = None
+    choose(page, HOPPER)
+    expect_word(page, 0)
+
+
+def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, folder: Path) -> None:
+    words = ("<img src=x onerror='window.broken=1'>", "${window.broken=2}", "{{broken}}")
+    with serving(MadeUpModel(*words), folder) as address:
+        page = open_page(address)
+        choose(page, HOPPER)
+        expect_word(page, 0)
+        expect(options(page)).to_have_text(list(words))
+        expect(page.locator("#viewer .alternatives span").nth(1)).to_have_text("<b>x</b>")
+        assert page.locator("#viewer img").count() == 0
+        assert page.evaluate("window.broken") is None
+
+
+def test_two_visitors_see_their_own_captions(
+    open_page: OpenPage, address: str, model: ImageCaptioningModel
+) -> None:
+    pages = {name: open_page(address) for name in ("Lion", "Grace Hopper")}
+    for name, page in pages.items():
+        page.get_by_role("button", name=name).click(no_wait_after=True)
+    for name, page in pages.items():
+        caption = model.generate_caption(app.EXAMPLES[name])
+        expect(page.get_by_role("status").first).to_have_text(f"Caption: {caption}")
+        expect_word(page, 0)
+    assert picture(pages["Lion"]) != picture(pages["Grace Hopper"])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path, scheme: str
+) -> None:
+    page = open_page(made_up_address, color_scheme=scheme)
+    problems = {"empty": serious(page)}
+    choose(page, write_bad_file(tmp_path, "text.jpg"))
+    expect(page.locator("#viewer .message")).to_contain_text("not a photo")
+    problems["failed"] = serious(page)
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    problems["done"] = serious(page)
+    assert problems == {"empty": [], "failed": [], "done": []}
+
+
+def serious(page: Page) -> list[tuple[str, str]]:
+    found = Axe().run(page).response["violations"]
+    return [
+        (problem["id"], node["html"][:120])
+        for problem in found
+        if problem["impact"] in ("serious", "critical")
+        for node in problem["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_overflows_and_nothing_moves_when_a_caption_arrives(
+    open_page: OpenPage, made_up_address: str, width: int
+) -> None:
+    page = open_page(made_up_address, viewport={"width": width, "height": 844})
+    place = "e => [e.offsetTop, e.offsetWidth, e.offsetHeight, document.body.scrollHeight]"
+    before = page.locator("#viewer .stage").evaluate(place)
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    assert page.locator("#viewer .stage").evaluate(place) == before
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(page.locator("#viewer canvas")).to_be_in_viewport()

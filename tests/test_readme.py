@@ -1,0 +1,120 @@
+"""The README and the model card say what is true: their code runs, their numbers are measured."""
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+import yaml
+
+from captioner import load_model
+from tests.serving import serving
+from train.config import EvaluateConfig, FitConfig, PrepareConfig
+from train.evaluate import table
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CARD = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")
+LOCAL_ADDRESS = "http://127.0.0.1:7860"
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(start: str, text: str = README) -> list[list[str]]:
+    lines = "".join(blocks("sh", text)).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith(start)]
+
+
+@pytest.fixture
+def folder_with_a_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    photo = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_python_code_runs(folder_with_a_photo: Path) -> None:
+    local = [block for block in blocks("python") if LOCAL_ADDRESS not in block]
+    assert len(local) >= 2
+    printed = io.StringIO()
+    names: dict[str, Any] = {}  # later blocks go on from earlier ones
+    with contextlib.redirect_stdout(printed):
+        for block in local:
+            exec(block, names)
+    assert str(load_model().generate_caption("photo.jpg")) in printed.getvalue()
+    assert (folder_with_a_photo / "sheet.png").stat().st_size > 10_000
+
+
+def test_the_endpoint_answers_as_the_readme_asks_it(folder_with_a_photo: Path) -> None:
+    (block,) = [block for block in blocks("python") if LOCAL_ADDRESS in block]
+    *preparation, call = block.strip().splitlines()
+    names: dict[str, Any] = {}
+    with serving(load_model(), folder_with_a_photo / "cache") as address:
+        exec("\n".join(preparation), names)
+        quiet = call.replace(f'"{LOCAL_ADDRESS}"', f"{address!r}, verbose=False")
+        answer = eval(quiet, names)
+    assert answer == load_model().generate_caption("photo.jpg").to_json()
+
+
+@pytest.mark.parametrize("command", commands("python -m captioner"), ids=" ".join)
+def test_the_command_lines_run(command: list[str], folder_with_a_photo: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, *command[1:]],
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(load_model().generate_caption("photo.jpg"))[:10] in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    commands("python -m train") + commands("python -m train", CARD),
+    ids=lambda command: " ".join(command[2:5]),
+)
+def test_the_training_commands_name_flags_that_exist(command: list[str]) -> None:
+    stages = {"prepare": PrepareConfig, "fit": FitConfig, "evaluate": EvaluateConfig}
+    fields = stages[command[3]].__dataclass_fields__
+    flags = [word[2:].replace("-", "_") for word in command if word.startswith("--")]
+    assert flags
+    assert set(flags) <= fields.keys()
+
+
+@pytest.mark.parametrize("text", [README, CARD], ids=["README", "card"])
+def test_the_tables_of_results_are_the_measured_ones(text: str) -> None:
+    scores = json.loads((ROOT / "checkpoints" / "val.json").read_text(encoding="utf-8"))
+    assert table(scores) in text
+
+
+def test_the_space_runs_the_gradio_that_is_required_here() -> None:
+    front_matter = yaml.safe_load(README.split("---")[1])
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    assert f"gradio=={front_matter['sdk_version']}" in requirements
+    assert front_matter["sdk"] == "gradio"
+    assert (ROOT / front_matter["app_file"]).is_file()
+    assert len(front_matter["short_description"]) <= 60
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert not missing
+
+
+def test_the_file_tree_lists_every_module_of_the_library() -> None:
+    (tree,) = [block for block in blocks("") if "app.py  " in block]
+    modules = {path.name for path in (ROOT / "captioner").glob("[a-z]*.py")}
+    assert modules <= set(re.findall(r"\w+\.py", tree))
