@@ -87,13 +87,13 @@ class ImageCaptioningModel(nn.Module):
         self.decoder = LSTMWithAttention(
             len(vocabulary),
             self.encoder.feature_size,
-            config.embedding_size,
-            config.hidden_size,
-            config.attention_size,
-            config.projection_size,
-            config.gate,
-            config.deep_output,
-            config.dropout,
+            embedding_size=config.embedding_size,
+            hidden_size=config.hidden_size,
+            attention_size=config.attention_size,
+            projection_size=config.projection_size,
+            gate=config.gate,
+            deep_output=config.deep_output,
+            dropout=config.dropout,
         )
 
     @property

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
-from tests.serving import released_model, serving
+from captioner import load_model
+from tests.serving import serving
 
 SIZE = {"width": 1280, "height": 780}
 
@@ -27,7 +28,7 @@ def main() -> None:
     flags.picture.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(released_model(), Path(folder)) as address,
+        serving(load_model(), Path(folder)) as address,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(

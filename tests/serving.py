@@ -1,7 +1,6 @@
 """What the page's tests share: serving it as app.py does, models made up for it, and photos."""
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import captioner
 from app import build_demo, serve
-from captioner import Caption, ImageCaptioningModel, Word
-
-
-def released_model() -> ImageCaptioningModel:
-    """The released checkpoint, or the one that CAPTIONER_TEST_CHECKPOINT names."""
-    return captioner.load_model(os.environ.get("CAPTIONER_TEST_CHECKPOINT"))
+from captioner import Caption, Word
 
 
 class MadeUpModel:

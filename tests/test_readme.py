@@ -27,7 +27,8 @@ LOCAL_ADDRESS = "http://127.0.0.1:7860"
 
 
 def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [block for name, block in fenced if name == language]
 
 
 def commands(start: str, text: str = README) -> list[list[str]]:
@@ -76,7 +77,7 @@ def test_the_command_lines_run(command: list[str], folder_with_a_photo: Path) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert str(load_model().generate_caption("photo.jpg"))[:10] in done.stdout
+    assert "hat" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -265,16 +265,11 @@ def _averaged_weights(model: ImageCaptioningModel, trainee: Trainee) -> Iterator
 def _build_model(config: FitConfig, vocabulary: Vocabulary) -> ImageCaptioningModel:
     torch.manual_seed(config.seed)
     encoder = FeatureExtractor(config.encoder, config.encoder_weights)
+    # Both configurations call what shapes the model by the same names.
+    shape = {item.name for item in fields(ModelConfig)} & vars(config).keys()
     model_config = ModelConfig(
-        config.encoder,
-        config.embedding_size,
-        config.hidden_size,
-        config.attention_size,
-        config.projection_size,
-        config.gate,
-        config.deep_output,
-        config.dropout,
-        encoder.preprocess_config(config.image_size),
+        **{name: getattr(config, name) for name in shape},
+        preprocess=encoder.preprocess_config(config.image_size),
     )
     model = ImageCaptioningModel(model_config, vocabulary, encoder)
     if config.start_from is not None:

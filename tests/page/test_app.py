@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -23,30 +22,12 @@ from captioner.ui import CaptionViewer, View, example_buttons
 from tests.serving import (
     BAD_FILES,
     MadeUpModel,
-    released_model,
     serving,
     write_bad_file,
     write_photo,
 )
 
 ROOT = Path(app.__file__).parent
-
-
-@pytest.fixture(scope="module")
-def model() -> ImageCaptioningModel:
-    return released_model()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all servers here keep files: Gradio has one such place for a process."""
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="module")
-def address(model: ImageCaptioningModel, folder: Path) -> Iterator[str]:
-    with serving(model, folder) as address:
-        yield address
 
 
 def ask(address: str, photo: object) -> str:
@@ -216,9 +197,7 @@ def test_the_command_serves_the_page(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    checkpoint = os.environ.get("CAPTIONER_TEST_CHECKPOINT")
     command = [sys.executable, "app.py", "--server-port", str(port)]
-    command += ["--checkpoint", checkpoint] if checkpoint else []
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
         try:

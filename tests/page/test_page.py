@@ -16,7 +16,6 @@ from captioner import ImageCaptioningModel
 from tests.serving import (
     BAD_FILES,
     MadeUpModel,
-    released_model,
     serving,
     write_bad_file,
     write_photo,
@@ -40,23 +39,6 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def model() -> ImageCaptioningModel:
-    return released_model()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all servers here keep files: Gradio has one such place for a process."""
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="module")
-def address(model: ImageCaptioningModel, folder: Path) -> Iterator[str]:
-    with serving(model, folder) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
