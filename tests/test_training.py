@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
 import train.loop
 from captioner import FeatureExtractor, load_model
+from captioner.images import load_image, to_tensor
 from captioner.vocabulary import PAD_ID
 from train.__main__ import main
 from train.config import EvaluateConfig, FitConfig, PrepareConfig
@@ -103,11 +104,12 @@ def test_cached_features_are_what_the_encoder_gives(data: Path, features: Path) 
         FitConfig(**common(data), name="x", features=features),
         build_vocabulary(PrepareConfig(**common(data), features=features)),
     )
-    view, mirrored = cache.view("9.jpg", np.random.default_rng(0))
-    encoded = model.encode(data / "photos" / "9.jpg")
-    assert encoded.grid == cache.grid
-    assert not mirrored
-    torch.testing.assert_close(view, encoded.regions, atol=2e-3, rtol=2e-3)
+    for name in ("0.jpg", "9.jpg"):  # of several views, and of one
+        view, mirrored = cache.view(name, np.random.default_rng(0))
+        encoded = model.encode(data / "photos" / name)
+        assert encoded.grid == cache.grid
+        assert not mirrored
+        torch.testing.assert_close(view, encoded.regions, atol=2e-3, rtol=2e-3)
 
 
 def test_train_photos_have_several_views_and_val_photos_their_plain_one(features: Path) -> None:
@@ -117,6 +119,18 @@ def test_train_photos_have_several_views_and_val_photos_their_plain_one(features
     val_views = {float(cache.view("9.jpg", generator)[0].sum()) for _ in range(30)}
     assert len(train_views) == 3
     assert len(val_views) == 1
+
+
+def test_the_second_view_is_the_mirror_image_and_says_so(data: Path, features: Path) -> None:
+    cache = FeatureCache(features, random_views=True)
+    mirror = ImageOps.mirror(load_image(data / "photos" / "0.jpg"))
+    encoder = FeatureExtractor(ENCODER)
+    with torch.inference_mode():
+        wanted = encoder(to_tensor(mirror, cache.preprocess).unsqueeze(0))[0]
+    generator = np.random.default_rng(0)
+    views = [cache.view("0.jpg", generator) for _ in range(30)]
+    flags = {flag for view, flag in views if torch.allclose(view, wanted, atol=1e-2)}
+    assert flags == {True}
 
 
 def test_an_interrupted_prepare_goes_on_to_the_same_features(
@@ -187,6 +201,23 @@ def test_fit_learns_and_its_best_checkpoint_captions_photos_it_has_not_seen(
         caption = str(model.generate_caption(data / "photos" / f"{number}.jpg"))
         right += list(COLOURS)[number % 4] in caption.split()
     assert right >= 3
+
+
+def test_each_epoch_has_its_own_views_order_and_dropout(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, ...]] = []
+
+    def look(config: Any, model: Any, trainee: Any, batches: Any) -> dict[str, float]:
+        chance = float(torch.rand(()))  # what dropout would draw first
+        sums = [float(batch.photos.sum()) for batch in batches]
+        seen.append((chance, round(sum(sums), 2), sums[0]))
+        return {}
+
+    monkeypatch.setattr("train.loop.train_epoch", look)
+    fit(replace(config, epochs=2))
+    first, second = seen
+    assert all(one != other for one, other in zip(first, second, strict=True))
 
 
 def test_a_run_records_settings_revision_metrics_and_curves(config: FitConfig) -> None:
