@@ -163,8 +163,11 @@ def test_an_interrupted_prepare_goes_on_to_the_same_features(
 
 
 def test_features_made_otherwise_are_not_mixed_in(data: Path, features: Path) -> None:
+    before = (features / "vocabulary.json").read_bytes()
+    other = {**common(data), "min_frequency": 3}
     with pytest.raises(ValueError, match="made with other settings"):
-        prepare(PrepareConfig(**common(data), features=features, views=2))
+        prepare(PrepareConfig(**other, features=features, views=2))
+    assert (features / "vocabulary.json").read_bytes() == before
 
 
 def test_features_of_other_weights_are_not_trained_on(config: FitConfig, tmp_path: Path) -> None:

@@ -35,14 +35,17 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     source = _source(config, model)
     scores: dict[str, dict[str, float]] = {}
     said: list[dict[str, Any]] = []
-    for beam_size in config.beam_sizes:
-        options = DecodingOptions(
+    ways = [
+        DecodingOptions(
             beam_size=beam_size,
             length_penalty=config.length_penalty,
             no_repeat_ngram=config.no_repeat_ngram,
         )
-        found = caption_photos(model, [photo.name for photo in photos], source, options)
-        texts = {name: str(caption) for name, caption in found.items()}
+        for beam_size in config.beam_sizes
+    ]
+    found = caption_photos(model, [photo.name for photo in photos], source, *ways)
+    for beam_size, captions in zip(config.beam_sizes, found, strict=True):
+        texts = {name: str(caption) for name, caption in captions.items()}
         scores[str(beam_size)] = scorer.score(texts, meteor=True)
         said += [
             {
@@ -86,19 +89,24 @@ def caption_photos(
     model: ImageCaptioningModel,
     names: Sequence[str],
     source: PhotoSource,
-    options: DecodingOptions,
-) -> dict[str, Caption]:
-    """Caption photos by name, from cached features or from photos.
+    *ways: DecodingOptions,
+) -> list[dict[str, Caption]]:
+    """Caption photos, from cached features or from photos, each encoded once.
 
     Args:
         source: gives each photo's plain view.
+        *ways: how to decode.
+
+    Returns:
+        For each way, the captions by photo name.
     """
-    captions: dict[str, Caption] = {}
+    captions: list[dict[str, Caption]] = [{} for _ in ways]
     chunks = range(0, len(names), BATCH_SIZE)
     for start in tqdm(chunks, desc="captioning", unit="batch", leave=False):
         chunk = names[start : start + BATCH_SIZE]
         features = list(_features(model, chunk, source))
-        captions |= zip(chunk, model.generate_captions(features, options), strict=True)
+        for found, options in zip(captions, ways, strict=True):
+            found |= zip(chunk, model.generate_captions(features, options), strict=True)
     return captions
 
 

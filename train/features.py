@@ -36,10 +36,7 @@ def prepare(config: PrepareConfig) -> None:
     Raises:
         FileNotFoundError, ValueError: the data or the encoder's weights are missing or unfit.
     """
-    config.features.mkdir(parents=True, exist_ok=True)
     vocabulary = build_vocabulary(config)
-    path = config.features / VOCABULARY_FILE
-    path.write_text(json.dumps(vocabulary.to_json(), indent=1) + "\n", encoding="utf-8")
     train = load_split(config.captions, config.splits, "train", config.limit)
     val = load_split(config.captions, config.splits, "val", config.limit)
     views = [
@@ -59,6 +56,7 @@ def prepare(config: PrepareConfig) -> None:
         config.device,
         config.workers,
     )
+    _write_json(config.features / VOCABULARY_FILE, vocabulary.to_json())
     print(f"{len(vocabulary)} vocabulary entries and {len(views)} views in {config.features}")
 
 

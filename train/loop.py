@@ -7,7 +7,6 @@ numbers as one that was never stopped.
 
 import json
 import math
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -87,14 +86,12 @@ def fit(config: FitConfig) -> Path:
     writer = SummaryWriter(str(run / "tensorboard"), purge_step=len(history))
     for epoch in range(len(history), config.epochs):
         started = time.monotonic()
-        _seed_all(config.seed, epoch)
+        torch.manual_seed(_epoch_seed(config, epoch))
         train_set.epoch = epoch
         metrics: dict[str, Any] = {"epoch": epoch + 1}
         metrics |= train_epoch(config, model, trainee, _loader(config, train_set, epoch))
         with _averaged_weights(model, trainee):
-            metrics |= validate(
-                config, model, _loader(config, val_set), val_photos, scorer, val_set
-            )
+            metrics |= validate(config, model, val_set, scorer)
             metrics["seconds"] = round(time.monotonic() - started, 1)
             best = max((row[KEPT_SCORE] for row in history), default=-1.0)
             if metrics[KEPT_SCORE] > best:
@@ -225,17 +222,16 @@ def train_epoch(
 def validate(
     config: FitConfig,
     model: ImageCaptioningModel,
-    batches: Iterable[Batch],
-    photos: list[CaptionedPhoto],
-    scorer: Scorer,
     dataset: Flickr30kDataset,
+    scorer: Scorer,
 ) -> dict[str, float]:
-    """Mean val loss, and the scores of the model's own captions of the val photos."""
+    """Mean val loss per word, and the scores of the model's own captions of the val photos."""
     model.eval()
     with torch.inference_mode():
-        losses = [_losses_of(config, model, batch) for batch in batches]
+        losses = [_losses_of(config, model, batch) for batch in _loader(config, dataset)]
     options = DecodingOptions(beam_size=config.val_beam_size, max_length=config.max_length)
-    captions = caption_photos(model, [photo.name for photo in photos], dataset.source, options)
+    names = [photo.name for photo in dataset.photos]
+    (captions,) = caption_photos(model, names, dataset.source, options)
     texts = {name: str(caption) for name, caption in captions.items()}
     val_loss = sum(part.words * part.nll.item() for part in losses) / sum(p.words for p in losses)
     return {"val_loss": val_loss, **scorer.score(texts)}
@@ -319,7 +315,7 @@ def _dataset(
 def _loader(
     config: FitConfig, dataset: Flickr30kDataset, shuffle_epoch: int | None = None
 ) -> "DataLoader[Any]":
-    generator = torch.Generator().manual_seed(config.seed * 100_003 + (shuffle_epoch or 0))
+    generator = torch.Generator().manual_seed(_epoch_seed(config, shuffle_epoch or 0))
     return DataLoader(
         dataset,
         batch_size=config.batch_photos,
@@ -330,6 +326,5 @@ def _loader(
     )
 
 
-def _seed_all(seed: int, epoch: int) -> None:
-    random.seed(seed * 100_003 + epoch)
-    torch.manual_seed(seed * 100_003 + epoch)
+def _epoch_seed(config: FitConfig, epoch: int) -> int:
+    return config.seed * 100_003 + epoch
