@@ -246,6 +246,8 @@ def test_a_webcam_picture_is_captioned(open_page: OpenPage, address: str) -> Non
     asked = count_questions(page)
     page.get_by_role("button", name="Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
+    # Gradio takes no picture before the camera's first frame, and says nothing of it.
+    page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")
     page.get_by_role("button", name="capture photo").click()
     expect_word(page, 0)
     assert len(asked) == 1
