@@ -68,7 +68,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(address)
-        expect(page.locator("#viewer .viewer")).to_be_visible()
+        for part in ("#photo", "#examples", "#viewer .viewer"):  # Gradio draws them one by one
+            expect(page.locator(part)).to_be_visible()
         allowed.append(address)
         return page
 
