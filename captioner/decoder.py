@@ -4,7 +4,7 @@ Knows tensors and token ids; knows nothing of photos, of words as text, or of be
 Shape letters are those of `captioner.model`.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +15,44 @@ from captioner.vocabulary import PAD_ID
 TIED_EMBEDDING_STD = 0.06
 """With torch's default of 1 the logits of a tied output layer start out far too large."""
 
+AttentionQuery = Literal["before", "after"]
+"""Whether the attention is asked with the hidden state before or after the LSTM's update."""
+
 
 class DecoderState(NamedTuple):
-    """What one step hands to the next, one row per hypothesis."""
+    """What one step hands to the next, one row per hypothesis.
+
+    M rows of memory serve N rows: row n attends over memory row n // (N / M).
+    """
 
     hidden: Tensor  # (N, H)
     cell: Tensor  # (N, H)
-    memory: Tensor  # (N, P, D_memory), the features attended over
-    keys: Tensor  # (N, P, D_attention), the memory as the attention compares it
+    context: Tensor  # (N, D_memory), what the last step read from the memory
+    memory: Tensor  # (M, P, D_memory), the features attended over
+    keys: Tensor  # (M, P, D_attention), the memory as the attention compares it
 
     def select(self, rows: Tensor) -> "DecoderState":
-        """The state with its rows reordered, repeated or dropped, as `rows` (M,) says."""
-        return DecoderState(*(tensor.index_select(0, rows) for tensor in self))
+        """The state with its rows reordered, repeated or dropped, as `rows` (N',) says."""
+        shared = len(self.hidden) // len(self.memory)
+        own = [tensor.index_select(0, rows) for tensor in self[:3]]
+        read = [tensor.index_select(0, rows // shared) for tensor in self[3:]]
+        return DecoderState._make([*own, *read])
+
+    def cut(self, photos: int, captions: int) -> "DecoderState":
+        """The state of the first rows of the first `photos` rows of memory, `captions` of each."""
+        shared = len(self.hidden) // len(self.memory)
+        if (photos, captions) == (len(self.memory), shared):
+            return self
+        own = [
+            tensor.unflatten(0, (-1, shared))[:photos, :captions].flatten(0, 1)
+            for tensor in self[:3]
+        ]
+        return DecoderState._make([*own, self.memory[:photos], self.keys[:photos]])
+
+    def shared_by(self, rows: int) -> "DecoderState":
+        """The state with so many rows in place of each, all attending over its memory."""
+        own = [tensor.repeat_interleave(rows, dim=0) for tensor in self[:3]]
+        return DecoderState._make([*own, self.memory, self.keys])
 
 
 class StepOutput(NamedTuple):
@@ -35,6 +61,15 @@ class StepOutput(NamedTuple):
     logits: Tensor  # (N, V)
     alpha: Tensor  # (N, P)
     state: DecoderState
+
+
+class Predictions(NamedTuple):
+    """What a decoder says of every word of given captions: W words of N captions in all."""
+
+    rows: Tensor  # (W,), which caption the word is of
+    steps: Tensor  # (W,), which word of it, counted from 0
+    logits: Tensor  # (W, V)
+    alphas: Tensor  # (W, P)
 
 
 class EmbeddingLayer(nn.Module):
@@ -72,19 +107,19 @@ class Attention(nn.Module):
         """Weigh the regions.
 
         Args:
-            hidden: (N, H), the query.
-            memory: (N, P, D_memory).
-            keys: (N, P, D_attention), `self.key(memory)`, computed once for all steps.
+            hidden: (N, H), the queries; N is a multiple of M.
+            memory: (M, P, D_memory), each row for N / M queries in turn.
+            keys: (M, P, D_attention), `self.key(memory)`, computed once for all steps.
 
         Returns:
             context (N, D_memory), the alpha-weighted sum of the memory, and alpha (N, P), which
             sums to 1 over P.
         """
-        query = self.query(hidden).unsqueeze(1)  # (N, 1, D_attention)
-        energies = self.score(torch.tanh(keys + query)).squeeze(2)  # (N, P)
-        alpha = energies.softmax(dim=1)
-        context = torch.bmm(alpha.unsqueeze(1).to(memory.dtype), memory).squeeze(1)
-        return context, alpha
+        queries = self.query(hidden).unflatten(0, (len(memory), -1))  # (M, N/M, D_attention)
+        compared = torch.tanh(keys.unsqueeze(1) + queries.unsqueeze(2))  # (M, N/M, P, D_attention)
+        alpha = self.score(compared).squeeze(3).softmax(dim=2)  # (M, N/M, P)
+        context = torch.bmm(alpha.to(memory.dtype), memory)  # (M, N/M, D_memory)
+        return context.flatten(0, 1), alpha.flatten(0, 1)
 
 
 class LSTMWithAttention(nn.Module):
@@ -98,6 +133,8 @@ class LSTMWithAttention(nn.Module):
         hidden_size: int = 256,
         attention_size: int = 256,
         projection_size: int = 0,
+        position_grid: tuple[int, int] | None = None,
+        attention_query: AttentionQuery = "before",
         gate: bool = False,
         deep_output: bool = False,
         dropout: float = 0.0,
@@ -109,6 +146,10 @@ class LSTMWithAttention(nn.Module):
             feature_size: D, the width of the encoder's features.
             projection_size: width the features are projected to, with LayerNorm, before they are
                 attended over; 0 attends over them as they are.
+            position_grid: rows and cols of the regions, to add a learned vector per row and per
+                column to them; None adds none.
+            attention_query: ask with the hidden state before the LSTM's update, which then reads
+                the context; or after it, the LSTM reading the context of the step before.
             gate: let the hidden state scale the context (sec. 4.2.1, beta).
             deep_output: predict from hidden state, context and last word, through the embedding
                 table turned around (eq. 7; Press and Wolf, arXiv:1608.05859, for the tying);
@@ -119,12 +160,14 @@ class LSTMWithAttention(nn.Module):
         """
         super().__init__()
         memory_size = projection_size or feature_size
+        self.attention_query = attention_query
         self.embedding = EmbeddingLayer(vocab_size, embedding_size, dropout)
         self.project = nn.Identity()
         if projection_size:
             self.project = nn.Sequential(
                 nn.Linear(feature_size, projection_size), nn.LayerNorm(projection_size), nn.ReLU()
             )
+        self.position = GridPosition(position_grid, memory_size) if position_grid else None
         self.attention = Attention(memory_size, hidden_size, attention_size)
         self.first_hidden = nn.Linear(memory_size, hidden_size)
         self.first_cell = nn.Linear(memory_size, hidden_size)
@@ -147,11 +190,16 @@ class LSTMWithAttention(nn.Module):
         Args:
             features: (N, P, D).
         """
-        memory = self.dropout(self.project(features))  # (N, P, D_memory)
+        memory = self.project(features)  # (N, P, D_memory)
+        if self.position is not None:
+            memory = self.position(memory)
+        memory = self.dropout(memory)
+        keys = self.attention.key(memory)
+        memory = memory.to(keys.dtype)  # once, where autocast would do it at every step
         mean = memory.mean(dim=1)
         hidden = torch.tanh(self.first_hidden(mean))
         cell = torch.tanh(self.first_cell(mean))
-        return DecoderState(hidden, cell, memory, self.attention.key(memory))
+        return DecoderState(hidden, cell, mean, memory, keys)
 
     def step(self, token_ids: Tensor, state: DecoderState) -> StepOutput:
         """Read one word per row and predict the next.
@@ -164,14 +212,29 @@ class LSTMWithAttention(nn.Module):
             after it.
         """
         embedded = self.embedding(token_ids)  # (N, D_embedding)
-        context, alpha = self.attention(state.hidden, state.memory, state.keys)
+        alpha, state = self._advance(embedded, state)
+        return StepOutput(self._logits(state.hidden, state.context, embedded), alpha, state)
+
+    def _advance(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The recurrence: the alpha (N, P) of this step, and the state after it."""
+        if self.attention_query == "before":
+            context, alpha = self._attend(state.hidden, state)
+            hidden, cell = self._update(embedded, context, state)
+        else:
+            hidden, cell = self._update(embedded, state.context, state)
+            context, alpha = self._attend(hidden, state)
+        return alpha, state._replace(hidden=hidden, cell=cell, context=context)
+
+    def _attend(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        context, alpha = self.attention(hidden, state.memory, state.keys)
         if self.gate is not None:
-            context = torch.sigmoid(self.gate(state.hidden)) * context
-        inputs = torch.cat([embedded, context], dim=1)
-        hidden, cell = self.lstm(inputs, (state.hidden, state.cell))
-        return StepOutput(
-            self._logits(hidden, context, embedded), alpha, state._replace(hidden=hidden, cell=cell)
-        )
+            context = torch.sigmoid(self.gate(hidden)) * context
+        return context, alpha
+
+    def _update(
+        self, embedded: Tensor, context: Tensor, state: DecoderState
+    ) -> tuple[Tensor, Tensor]:
+        return self.lstm(torch.cat([embedded, context], dim=1), (state.hidden, state.cell))
 
     def _logits(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
         if self.deep_output is None:
@@ -194,35 +257,93 @@ class LSTMWithAttention(nn.Module):
         """
         if photo_of_row is None:
             photo_of_row = torch.arange(len(token_ids), device=token_ids.device)
-        # Longest captions first: rows that have ended can then be cut off at the bottom.
-        lengths, order = (token_ids != PAD_ID).sum(dim=1).sort(descending=True, stable=True)
-        state = self.initial_state(features).select(photo_of_row[order])
-        token_ids, restore = token_ids[order], order.argsort()
-        logits: list[Tensor] = []
-        alphas: list[Tensor] = []
-        for step, active in enumerate(self._active_rows(lengths, token_ids.shape[1])):
-            if active < len(state.hidden):
-                state = DecoderState(*(tensor[:active] for tensor in state))
-            output = self.step(token_ids[:active, step], state)
-            logits.append(_pad_rows(output.logits, len(token_ids)))
-            alphas.append(_pad_rows(output.alpha, len(token_ids)))
-            state = output.state
-        spoken = (token_ids != PAD_ID).unsqueeze(2)  # (N, T, 1)
-        return (
-            (torch.stack(logits, dim=1) * spoken).index_select(0, restore),
-            (torch.stack(alphas, dim=1) * spoken).index_select(0, restore),
+        said = self.predict(features, token_ids, photo_of_row)
+        return _scatter(said.logits, said, token_ids), _scatter(said.alphas, said, token_ids)
+
+    def predict(self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor) -> Predictions:
+        """As `forward`, for the words that are there alone, which is all that a loss needs."""
+        layout = _Layout.of(token_ids, photo_of_row, len(features))
+        state = self.initial_state(features.index_select(0, layout.photos))
+        state = state.shared_by(layout.token_ids.shape[1])
+        embedded = self.embedding(layout.token_ids).unbind(dim=2)  # T times (B, K, D_embedding)
+        read: list[tuple[Tensor, ...]] = []
+        for (photos, captions, spoken), words in zip(layout.active, embedded, strict=True):
+            state = state.cut(photos, captions)
+            words = words[:photos, :captions].flatten(0, 1)
+            alpha, state = self._advance(words, state)
+            outcome = (state.hidden, state.context, words, alpha)
+            if len(spoken) < len(words):
+                outcome = tuple(tensor.index_select(0, spoken) for tensor in outcome)
+            read.append(outcome)
+        hidden, context, words, alphas = (torch.cat(parts) for parts in zip(*read, strict=True))
+        logits = self._logits(hidden, context, words)
+        return Predictions(layout.rows, layout.steps, logits, alphas)
+
+
+class GridPosition(nn.Module):
+    """Adds to every region what tells its row and its column."""
+
+    def __init__(self, grid: tuple[int, int], size: int) -> None:
+        super().__init__()
+        rows, cols = grid
+        self.row = nn.Parameter(torch.randn(rows, 1, size) * 0.02)
+        self.col = nn.Parameter(torch.randn(1, cols, size) * 0.02)
+
+    def forward(self, memory: Tensor) -> Tensor:
+        """(N, rows * cols, D) -> the same shape; another number of regions is left as it is."""
+        places = (self.row + self.col).flatten(0, 1)
+        return memory + places if memory.shape[1] == len(places) else memory
+
+
+class _Layout(NamedTuple):
+    """Captions of a batch in a rectangle, so that the captions of a photo share its memory.
+
+    Photos with a long caption come first, and so do a photo's long captions: what has ended is
+    then cut off below and to the right. That computes a quarter more than the words that are
+    there; a copy of the memory for every caption would cost more.
+    """
+
+    photos: Tensor  # (B,), which photo stands in each row
+    token_ids: Tensor  # (B, K, T)
+    active: list[tuple[int, int, Tensor]]  # per step: photos, captions, the words among them
+    rows: Tensor  # (W,), as in Predictions
+    steps: Tensor  # (W,)
+
+    @classmethod
+    def of(cls, token_ids: Tensor, photo_of_row: Tensor, num_photos: int) -> "_Layout":
+        lengths = (token_ids != PAD_ID).sum(dim=1).cpu()
+        captions: list[list[int]] = [[] for _ in range(num_photos)]
+        for row in lengths.argsort(descending=True, stable=True).tolist():
+            captions[int(photo_of_row[row])].append(row)
+        longest = [int(lengths[rows[0]]) if rows else 0 for rows in captions]
+        photos = sorted(range(num_photos), key=lambda photo: -longest[photo])
+        slots = torch.full((num_photos, max(map(len, captions))), -1)  # (B, K), which caption
+        for place, photo in enumerate(photos):
+            slots[place, : len(captions[photo])] = torch.tensor(captions[photo])
+        left = lengths[slots].masked_fill(slots < 0, 0)  # (B, K)
+        active: list[tuple[int, int, Tensor]] = []
+        rows: list[Tensor] = []
+        size = (slots.shape[0], slots.shape[1])
+        for step in range(token_ids.shape[1]):
+            wanted = int((left[:, 0] > step).sum()), int((left > step).any(dim=0).sum())
+            # Cutting costs a copy: cut a fifth or nothing.
+            if 0 < wanted[0] * wanted[1] <= 0.8 * size[0] * size[1]:
+                size = wanted
+            spoken = (left[: size[0], : size[1]] > step).flatten().nonzero().squeeze(1)
+            active.append((*size, spoken.to(token_ids.device)))
+            rows.append(slots[: size[0], : size[1]].flatten()[spoken])
+        steps = torch.repeat_interleave(torch.tensor([len(part) for part in rows]))
+        grid = token_ids[slots.clamp(min=0).to(token_ids.device)]
+        return cls(
+            torch.tensor(photos, device=token_ids.device),
+            grid,
+            active,
+            torch.cat(rows).to(token_ids.device),
+            steps.to(token_ids.device),
         )
 
-    @staticmethod
-    def _active_rows(lengths: Tensor, steps: int) -> list[int]:
-        """How many rows to compute at each step. Cutting costs a copy: cut a fifth or nothing."""
-        rows: list[int] = []
-        for step in range(steps):
-            count = int((lengths > step).sum())
-            keep = rows[-1] if rows and count > 0.8 * rows[-1] else count
-            rows.append(max(keep, 1))
-        return rows
 
-
-def _pad_rows(tensor: Tensor, rows: int) -> Tensor:
-    return F.pad(tensor, (0, 0, 0, rows - len(tensor)))
+def _scatter(values: Tensor, said: Predictions, token_ids: Tensor) -> Tensor:
+    """Values (W, ...) of words at their places (N, T, ...)."""
+    places = values.new_zeros(*token_ids.shape, *values.shape[1:])
+    return places.index_put((said.rows, said.steps), values)

@@ -16,6 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data.config import resolve_data_config
+from timm.models import EfficientNet, ResNet
 from torch import Tensor, nn
 
 from captioner.images import PreprocessConfig
@@ -35,10 +36,12 @@ UNREADABLE = (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, 
 
 
 class FeatureExtractor(nn.Module):
-    """A frozen timm backbone without its classifier: photos in, region features out.
+    """A timm backbone without its classifier, frozen at first: photos in, region features out.
 
     Attributes:
         feature_size: D, the width of one region's features (2048 for resnet50).
+        unfrozen_stages: how many of the last stages are trained, see `unfreeze`.
+        trained_statistics: whether their batch-norm statistics are.
     """
 
     backbone: Any  # timm's models share attributes that nn.Module's type does not know
@@ -68,14 +71,80 @@ class FeatureExtractor(nn.Module):
             _fill(self.backbone, _find_weights(name, weights), f"encoder weights {weights}")
         self.backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
         self.requires_grad_(False)
+        self.unfrozen_stages, self.trained_statistics = 0, False
         self.eval()
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
-        """Stay in evaluation mode: the batch-norm statistics belong to the pretraining."""
-        return super().train(False)
+        """Stay in evaluation mode: the batch-norm statistics belong to the pretraining.
+
+        `trained_statistics` lets those of the unfrozen stages follow the training data instead.
+        """
+        super().train(False)
+        if mode and self.trained_statistics:
+            for stage in self.stages[self.num_stages - self.unfrozen_stages :]:
+                stage.train()
+        return self
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The backbone in the parts it can be cut into, first to last; one, where unknown."""
+        network = self.backbone
+        if isinstance(network, EfficientNet):
+            first = nn.Sequential(network.conv_stem, network.bn1)
+            last = nn.Sequential(network.blocks[-1], network.conv_head, network.bn2)
+            return [first, *network.blocks[:-1], last]
+        if isinstance(network, ResNet):
+            first = nn.Sequential(network.conv1, network.bn1, network.act1, network.maxpool)
+            return [first, *(network.get_submodule(f"layer{number}") for number in range(1, 5))]
+        return [network]
+
+    @property
+    def num_stages(self) -> int:
+        """How many parts the backbone can be cut into."""
+        return len(self.stages)
+
+    def unfreeze(self, stages: int, trained_statistics: bool = False) -> None:
+        """Let training change the last stages.
+
+        Args:
+            stages: how many, 0 to `num_stages`.
+            trained_statistics: let training change their batch-norm statistics too.
+
+        Raises:
+            ValueError: the backbone has fewer stages.
+        """
+        if not 0 <= stages <= self.num_stages:
+            raise ValueError(f"{self.name} has {self.num_stages} stages to train, not {stages}")
+        self.unfrozen_stages, self.trained_statistics = stages, trained_statistics
+        for number, stage in enumerate(self.stages):
+            stage.requires_grad_(number >= self.num_stages - stages)
+
+    def front(self, images: Tensor, left: int) -> Tensor:
+        """All but the last `left` stages: (B, 3, S, S) -> (B, C, rows', cols')."""
+        if left == self.num_stages:
+            return images
+        if left == 0:
+            return self.feature_map(images)
+        for stage in self.stages[: self.num_stages - left]:
+            images = stage(images)
+        return images
+
+    def back(self, maps: Tensor, left: int) -> Tensor:
+        """The last `left` stages, on what `front` gave: -> (B, D, rows, cols)."""
+        if left == 0:
+            return maps
+        if left == self.num_stages:
+            return self.feature_map(maps)
+        for stage in self.stages[self.num_stages - left :]:
+            maps = stage(maps)
+        return maps
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Features on their grid: (B, 3, S, S) -> (B, D, rows, cols)."""
+        if 0 < self.unfrozen_stages < self.num_stages:
+            with torch.no_grad():  # spares what the frozen stages would keep for a backward pass
+                images = self.front(images, self.unfrozen_stages)
+            return self.back(images, self.unfrozen_stages)
         features = self.backbone.forward_features(images)
         if features.ndim == 3:  # a transformer's tokens: drop class tokens, restore the grid
             tokens = features[:, self.backbone.num_prefix_tokens :]
@@ -85,16 +154,25 @@ class FeatureExtractor(nn.Module):
             return features.permute(0, 3, 1, 2)
         return features
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, left: int | None = None) -> Tensor:
         """Region features in reading order.
 
         Args:
-            images: (B, 3, S, S), normalised as `preprocess_config` says.
+            images: (B, 3, S, S), normalised as `preprocess_config` says; or what `front` gave.
+            left: how many stages are left to do; all of them for images.
 
         Returns:
             (B, P, D); P = rows * cols, 49 for a 224-pixel input and a stride of 32.
         """
-        return self.feature_map(images).flatten(2).transpose(1, 2)
+        maps = self.feature_map(images) if left is None else self.back(images, left)
+        return maps.flatten(2).transpose(1, 2)
+
+    def grid(self, image_size: int) -> tuple[int, int]:
+        """Rows and cols of the regions of an input of this size in pixels."""
+        with torch.inference_mode():
+            weight = next(self.parameters())
+            maps = self.feature_map(weight.new_zeros(1, 3, image_size, image_size))
+        return maps.shape[2], maps.shape[3]
 
     def preprocess_config(self, image_size: int = 224) -> PreprocessConfig:
         """The preprocessing the pretrained weights expect, at the given input size in pixels."""

@@ -6,13 +6,13 @@ a caption, K beam size, N = B * K rows in decoding, V vocabulary, D_* and H widt
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from captioner.decoder import LSTMWithAttention
+from captioner.decoder import AttentionQuery, LSTMWithAttention
 from captioner.decoding import Caption, DecodingOptions, Hypothesis, Word, search
 from captioner.encoder import FeatureExtractor
 from captioner.images import Photo, PreprocessConfig, load_image, to_tensor
@@ -32,6 +32,8 @@ class ModelConfig:
     hidden_size: int = 512
     attention_size: int = 256
     projection_size: int = 512
+    position: bool = False
+    attention_query: AttentionQuery = "before"
     gate: bool = True
     deep_output: bool = True
     dropout: float = 0.5
@@ -43,6 +45,10 @@ class ModelConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.projection_size < 0:
             raise ValueError(f"projection_size must be at least 0, got {self.projection_size}")
+        if self.attention_query not in get_args(AttentionQuery):
+            raise ValueError(
+                f"attention_query must be before or after, got {self.attention_query!r}"
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
 
@@ -91,6 +97,10 @@ class ImageCaptioningModel(nn.Module):
             hidden_size=config.hidden_size,
             attention_size=config.attention_size,
             projection_size=config.projection_size,
+            position_grid=self.encoder.grid(config.preprocess.image_size)
+            if config.position
+            else None,
+            attention_query=config.attention_query,
             gate=config.gate,
             deep_output=config.deep_output,
             dropout=config.dropout,
@@ -126,13 +136,16 @@ class ImageCaptioningModel(nn.Module):
         return self.encode_tensor(to_tensor(load_image(photo), self.config.preprocess))
 
     @torch.inference_mode()
-    def encode_tensor(self, image: Tensor) -> Features:
+    def encode_tensor(self, image: Tensor, left: int | None = None) -> Features:
         """Encode a photo that `images.to_tensor` has prepared.
 
         Args:
-            image: (3, S, S).
+            image: (3, S, S), or what the encoder's `front` made of it.
+            left: how many of the encoder's stages are left to do; all of them for an image.
         """
-        maps = self.encoder.feature_map(image.unsqueeze(0).to(self.device))  # (1, D, rows, cols)
+        image = image.unsqueeze(0).to(self.device)
+        stages = self.encoder.num_stages if left is None else left
+        maps = self.encoder.back(image, stages)  # (1, D, rows, cols)
         return Features(maps[0].flatten(1).T, (maps.shape[2], maps.shape[3]))
 
     def generate_caption(

@@ -1,4 +1,6 @@
-"""Fixtures that several test files share: a tiny model, and photos made on the spot."""
+"""Fixtures that several test files share: a tiny model, photos and a data set made on the spot."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +8,10 @@ import torch
 from PIL import Image
 
 from captioner import ImageCaptioningModel, ModelConfig, PreprocessConfig, Vocabulary
+from tests.colour_walls import common, write_data
 from tests.tiny_models import WORDS, build_model
+from train.config import FitConfig, PrepareConfig
+from train.features import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +53,45 @@ def photos() -> list[Image.Image]:
         Image.fromarray(generator.integers(0, 256, (4, 6, 3), np.uint8)).resize((90, 60), 0)
         for _ in range(4)
     ]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve photos of one colour each, their captions and splits, see `colour_walls`."""
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def features(data: Path) -> Path:
+    """Cached features of these photos."""
+    config = PrepareConfig(**common(data), features=data / "features", views=3)
+    prepare(config)
+    return config.features
+
+
+@pytest.fixture(scope="session")
+def stages_left(data: Path) -> Path:
+    """The same photos before the last two stages of the encoder."""
+    config = PrepareConfig(**common(data), features=data / "left", views=3, stages_left=2)
+    prepare(config)
+    return config.features
+
+
+@pytest.fixture
+def fit_config(data: Path, features: Path, tmp_path: Path) -> FitConfig:
+    """A run on these features that takes seconds."""
+    return FitConfig(
+        **common(data),
+        features=features,
+        name="run",
+        runs=tmp_path,
+        epochs=4,
+        batch_photos=3,
+        embedding_size=16,
+        hidden_size=24,
+        attention_size=8,
+        projection_size=16,
+        dropout=0.1,
+        lr=1e-2,
+        ema_decay=0.5,
+    )

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner import EmbeddingLayer, LSTMWithAttention
+from captioner.decoder import DecoderState, GridPosition, StepOutput
 from captioner.decoding import DecodingOptions, search
 from captioner.vocabulary import END_ID, PAD_ID, START_ID
 
@@ -16,6 +17,8 @@ KINDS = {
     "gate": {"gate": True},
     "deep": {"deep_output": True},
     "projected": {"projection_size": 9, "dropout": 0.2},
+    "after": {"attention_query": "after", "gate": True, "deep_output": True},
+    "positions": {"position_grid": (2, 3), "projection_size": 9},
 }
 
 
@@ -49,31 +52,52 @@ def test_teacher_forcing_is_repeated_stepping(
     state = decoder.initial_state(features)
     for t in range(5):
         output = decoder.step(token_ids[:, t], state)
-        assert torch.equal(output.logits, logits[:, t])
-        assert torch.equal(output.alpha, alphas[:, t])
+        torch.testing.assert_close(output.logits, logits[:, t], atol=1e-6, rtol=0)
+        torch.testing.assert_close(output.alpha, alphas[:, t], atol=1e-6, rtol=0)
         state = output.state
+
+
+def memory_by_hand(decoder: LSTMWithAttention, features: Tensor) -> Tensor:
+    memory = decoder.project(features)
+    if decoder.position is None:
+        return memory
+    row, col = decoder.position.row[:, 0], decoder.position.col[0]
+    return torch.stack([memory[:, p] + row[p // 3] + col[p % 3] for p in range(P)], dim=1)
+
+
+def attention_by_hand(
+    decoder: LSTMWithAttention, hidden: Tensor, memory: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Alpha and context, region by region; sec. 3.1.2 and 4.2.1."""
+    scorer = decoder.attention
+    energies = [
+        scorer.score((scorer.key(memory[:, p]) + scorer.query(hidden)).tanh()) for p in range(P)
+    ]
+    alpha = torch.cat(energies, dim=1).exp()
+    alpha = alpha / alpha.sum(dim=1, keepdim=True)
+    context = torch.stack([alpha[:, p, None] * memory[:, p] for p in range(P)]).sum(dim=0)
+    if decoder.gate is not None:
+        context = decoder.gate(hidden).sigmoid() * context
+    return alpha, context
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_steps_follow_the_equations_of_the_paper(kind: str, features: Tensor) -> None:
-    """Written out once more, region by region; sec. 3.1.2 and 4.2.1, and eq. 7."""
+    """Written out once more; sec. 3.1.2 and 4.2.1, and eq. 7."""
     decoder = build(kind)
-    memory = decoder.project(features)
-    hidden = decoder.first_hidden(memory.mean(dim=1)).tanh()
-    cell = decoder.first_cell(memory.mean(dim=1)).tanh()
+    memory = memory_by_hand(decoder, features)
+    context = memory.mean(dim=1)
+    hidden = decoder.first_hidden(context).tanh()
+    cell = decoder.first_cell(context).tanh()
     state = decoder.initial_state(features)
     for token_id in (START_ID, 5):
-        scorer = decoder.attention
-        energies = [
-            scorer.score((scorer.key(memory[:, p]) + scorer.query(hidden)).tanh()) for p in range(P)
-        ]
-        alpha = torch.cat(energies, dim=1).exp()
-        alpha = alpha / alpha.sum(dim=1, keepdim=True)
-        context = torch.stack([alpha[:, p, None] * memory[:, p] for p in range(P)]).sum(dim=0)
-        if decoder.gate is not None:
-            context = decoder.gate(hidden).sigmoid() * context
         word = decoder.embedding.weight[token_id].expand(3, -1)
-        hidden, cell = decoder.lstm(torch.cat([word, context], dim=1), (hidden, cell))
+        if kind == "after":  # the LSTM reads what was attended to for the word before
+            hidden, cell = decoder.lstm(torch.cat([word, context], dim=1), (hidden, cell))
+            alpha, context = attention_by_hand(decoder, hidden, memory)
+        else:
+            alpha, context = attention_by_hand(decoder, hidden, memory)
+            hidden, cell = decoder.lstm(torch.cat([word, context], dim=1), (hidden, cell))
         if decoder.deep_output is None:
             logits = decoder.output(hidden)
         else:
@@ -139,17 +163,96 @@ def test_several_captions_of_a_photo_share_its_features(kind: str, features: Ten
     torch.testing.assert_close(shared, repeated)
 
 
-def test_selected_rows_go_on_as_they_would_have(features: Tensor) -> None:
-    decoder = build()
-    first = decoder.step(torch.full((3,), START_ID), decoder.initial_state(features))
-    rows = torch.tensor([2, 0, 0, 1])
-    words = torch.tensor([5, 6, 7, 8])
-    mixed = decoder.step(words, first.state.select(rows))
-    for place, row in enumerate(rows.tolist()):
-        alone = first.state.select(torch.tensor([row]))
-        output = decoder.step(words[place : place + 1], alone)
-        torch.testing.assert_close(output.logits[0], mixed.logits[place])
-        torch.testing.assert_close(output.alpha[0], mixed.alpha[place])
+def captions_of_lengths(lengths: list[int]) -> Tensor:
+    token_ids = torch.randint(4, V, (len(lengths), max(lengths)))
+    for row, length in enumerate(lengths):
+        token_ids[row, length:] = PAD_ID
+    return token_ids
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_photos_may_have_captions_of_any_number_and_length_or_none(kind: str) -> None:
+    """The widest of the shapes that a batch is cut to as its captions end, one after another."""
+    decoder = build(kind)
+    features = torch.randn(5, P, D)
+    lengths = [2, 11, 3, 1, 4, 6, 2, 1]
+    photo_of_row = torch.tensor([2, 0, 2, 4, 0, 2, 2, 4])  # of 1 and 3 nobody said anything
+    token_ids = captions_of_lengths(lengths)
+    logits, alphas = decoder(features, token_ids, photo_of_row)
+    for row, length in enumerate(lengths):
+        photo = int(photo_of_row[row])
+        alone = decoder(features[photo : photo + 1], token_ids[row : row + 1, :length])
+        torch.testing.assert_close(logits[row, :length], alone[0][0])
+        torch.testing.assert_close(alphas[row, :length], alone[1][0])
+        assert not logits[row, length:].any()
+        assert not alphas[row, length:].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_are_those_of_teacher_forcing_for_each_word_once(kind: str) -> None:
+    decoder = build(kind)
+    features = torch.randn(3, P, D)
+    token_ids = captions_of_lengths([5, 1, 9, 3])
+    photo_of_row = torch.tensor([1, 1, 0, 1])
+    said = decoder.predict(features, token_ids, photo_of_row)
+    logits, alphas = decoder(features, token_ids, photo_of_row)
+    places = list(zip(said.rows.tolist(), said.steps.tolist(), strict=True))
+    assert sorted(places) == [tuple(place) for place in (token_ids != PAD_ID).nonzero().tolist()]
+    assert torch.equal(said.logits, logits[said.rows, said.steps])
+    assert torch.equal(said.alphas, alphas[said.rows, said.steps])
+
+
+def step_alone(decoder: LSTMWithAttention, state: DecoderState, row: int, word: int) -> StepOutput:
+    """The step of one row, with a memory of its own."""
+    shared = len(state.hidden) // len(state.memory)
+    own = [tensor[row : row + 1] for tensor in (state.hidden, state.cell, state.context)]
+    read = [tensor[row // shared][None] for tensor in (state.memory, state.keys)]
+    return decoder.step(torch.tensor([word]), DecoderState(*own, *read))
+
+
+def assert_rows_go_on(
+    decoder: LSTMWithAttention, state: DecoderState, before: DecoderState, rows: list[int]
+) -> None:
+    """Stepping `state` gives what stepping these rows of `before` one by one gives."""
+    words = list(range(4, 4 + len(rows)))
+    output = decoder.step(torch.tensor(words), state)
+    assert len(output.logits) == len(rows)
+    for place, row in enumerate(rows):
+        alone = step_alone(decoder, before, row, words[place])
+        torch.testing.assert_close(output.logits[place], alone.logits[0])
+        torch.testing.assert_close(output.alpha[place], alone.alpha[0])
+        torch.testing.assert_close(output.state.hidden[place], alone.state.hidden[0])
+        torch.testing.assert_close(output.state.context[place], alone.state.context[0])
+
+
+@pytest.mark.parametrize("kind", ["released", "after"])
+def test_selected_shared_and_cut_rows_go_on_as_they_would_have(kind: str, features: Tensor) -> None:
+    decoder = build(kind)
+    start = decoder.initial_state(features)
+    one_each = decoder.step(torch.tensor([START_ID, 5, 6]), start).state
+    assert_rows_go_on(decoder, one_each.select(torch.tensor([2, 0, 0, 1])), one_each, [2, 0, 0, 1])
+    assert_rows_go_on(decoder, one_each.shared_by(2), one_each, [0, 0, 1, 1, 2, 2])
+    two_each = decoder.step(torch.arange(4, 10), one_each.shared_by(2)).state
+    assert two_each.memory.shape[0] == 3
+    assert_rows_go_on(decoder, two_each.select(torch.tensor([5, 0, 3])), two_each, [5, 0, 3])
+    assert_rows_go_on(decoder, two_each.cut(3, 1), two_each, [0, 2, 4])
+    assert_rows_go_on(decoder, two_each.cut(2, 2), two_each, [0, 1, 2, 3])
+    assert_rows_go_on(decoder, two_each.cut(2, 1), two_each, [0, 2])
+    assert two_each.cut(3, 2) is two_each
+
+
+def test_a_position_tells_equal_regions_apart() -> None:
+    features = torch.randn(1, 1, D).expand(1, P, D)
+    _, alphas = build("projected")(features, torch.full((1, 1), START_ID))
+    torch.testing.assert_close(alphas, torch.full((1, 1, P), 1 / P))
+    _, alphas = build("positions")(features, torch.full((1, 1), START_ID))
+    assert len({round(alpha, 6) for alpha in alphas.flatten().tolist()}) == P
+
+
+def test_regions_of_another_number_than_the_positions_are_left_as_they_are() -> None:
+    position = GridPosition((2, 3), 9)
+    mean_region = torch.randn(1, 1, 9)
+    assert torch.equal(position(mean_region), mean_region)
 
 
 def test_attention_sums_to_1_and_makes_the_context(features: Tensor) -> None:

@@ -76,6 +76,71 @@ def test_a_region_lies_where_the_photo_shows_it(name: str) -> None:
     assert halves == [(False, False), (False, True), (True, False), (True, True)]
 
 
+@pytest.mark.parametrize(
+    ("name", "stages"), [("test_resnet", 5), ("test_efficientnet", 6), ("test_vit", 1)]
+)
+def test_the_first_stages_and_then_the_last_are_the_whole(name: str, stages: int) -> None:
+    encoder = FeatureExtractor(name, "random")
+    for parameter in encoder.parameters():
+        if parameter.ndim == 1:  # the last batch norms of blocks begin as zeros: no block does much
+            nn.init.uniform_(parameter, 0.5, 1.0)
+    images = torch.randn(2, 3, 160, 160)
+    whole = encoder.feature_map(images)
+    assert encoder.num_stages == stages
+    for left in range(stages + 1):
+        maps = encoder.front(images, left)
+        torch.testing.assert_close(encoder.back(maps, left), whole)
+        torch.testing.assert_close(encoder(maps, left), encoder(images))
+        if left == stages:
+            assert torch.equal(maps, images)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit"])
+@pytest.mark.parametrize("stages", [0, 1, 2])
+def test_unfrozen_stages_are_trained_and_no_others(name: str, stages: int) -> None:
+    encoder = FeatureExtractor(name, "random")
+    stages = min(stages, encoder.num_stages)
+    encoder.unfreeze(stages)
+    images = torch.randn(2, 3, 160, 160)
+    features = encoder.train()(images)
+    torch.testing.assert_close(features, encoder.eval()(images))
+    assert features.requires_grad == (stages > 0)
+    if stages:
+        features.square().sum().backward()
+    for number, stage in enumerate(encoder.stages):
+        trained = number >= encoder.num_stages - stages
+        for parameter in stage.parameters():
+            assert parameter.requires_grad == trained
+            assert (parameter.grad is not None) == trained
+    assert sum(1 for stage in encoder.stages for _ in stage.parameters()) == sum(
+        1 for _ in encoder.parameters()
+    )
+
+
+@pytest.mark.parametrize("trained_statistics", [False, True])
+def test_batch_norm_statistics_change_only_when_asked_and_where_trained(
+    trained_statistics: bool,
+) -> None:
+    encoder = FeatureExtractor("test_resnet", "random")
+    encoder.unfreeze(2, trained_statistics)
+    before = {name: tensor.clone() for name, tensor in encoder.named_buffers()}
+    encoder.train()(torch.randn(2, 3, 160, 160) + 1)
+    changed = {
+        name.split(".")[1]
+        for name, tensor in encoder.named_buffers()
+        if not torch.equal(tensor, before[name])
+    }
+    assert changed == ({"layer3", "layer4"} if trained_statistics else set())
+    encoder.unfreeze(0)
+    assert not any(module.training for module in encoder.train().modules())
+
+
+def test_no_more_stages_are_unfrozen_than_there_are() -> None:
+    encoder = FeatureExtractor("test_vit", "random")
+    with pytest.raises(ValueError, match="test_vit has 1 stages to train, not 2"):
+        encoder.unfreeze(2)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_resnet50_with_torchvisions_weights_gives_torchvisions_features(
     suffix: str, torchvision_resnet: nn.Module, tmp_path: Path

@@ -70,6 +70,29 @@ def test_a_photo_is_encoded_once_as_regions_and_their_grid(
     torch.testing.assert_close(features.regions, model.encoder(image.unsqueeze(0))[0])
 
 
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_photo_may_be_half_encoded_already(
+    model: ImageCaptioningModel, photos: list[Image.Image], left: int
+) -> None:
+    image = to_tensor(load_image(photos[0]), model.config.preprocess)
+    maps = model.encoder.front(image.unsqueeze(0), left)[0]
+    features, wanted = model.encode_tensor(maps, left), model.encode(photos[0])
+    assert features.grid == wanted.grid
+    torch.testing.assert_close(features.regions, wanted.regions)
+
+
+def test_positions_and_a_later_attention_caption_photos_too(
+    config: ModelConfig, vocabulary: Vocabulary, photos: list[Image.Image]
+) -> None:
+    model = build_model(replace(config, position=True, attention_query="after"), vocabulary)
+    assert model.decoder.position is not None
+    assert model.decoder.position(torch.zeros(1, 9, 20)).abs().sum() > 0  # of the 3 x 3 regions
+    captions = model.generate_captions(photos, beam_size=3, max_length=6)
+    for photo, caption in zip(photos, captions, strict=True):
+        alone = model.generate_caption(photo, beam_size=3, max_length=6)
+        assert_same(caption, alone, exactly=False)
+
+
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_a_caption_says_what_teacher_forcing_says_of_it(
     model: ImageCaptioningModel, photos: list[Image.Image], beam_size: int
@@ -190,6 +213,7 @@ def test_a_model_learns_to_say_what_four_photos_show(
         ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
         ({"projection_size": -1}, "projection_size must be at least 0, got -1"),
         ({"dropout": 1.0}, "dropout must be from 0 to below 1, got 1.0"),
+        ({"attention_query": "never"}, "attention_query must be before or after, got 'never'"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_field(changes: dict[str, Any], message: str) -> None:

@@ -12,9 +12,14 @@ from PIL import Image
 from captioner.images import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, Vocabulary
 from train.data import (
+    MIRRORED,
+    UPRIGHT,
+    Augmentation,
     CaptionedPhoto,
     Flickr30kDataset,
     PhotoFolder,
+    Placement,
+    View,
     augment,
     collate,
     load_split,
@@ -106,18 +111,52 @@ def test_a_mirrored_photo_swaps_left_and_right() -> None:
 
 
 @pytest.mark.parametrize("kind", ["classic", "strong"])
-def test_augmented_photos_are_square_and_say_whether_they_are_mirrored(kind: str) -> None:
+def test_augmented_photos_are_square_and_say_whether_they_are_mirrored(kind: Augmentation) -> None:
     pixels = np.zeros((60, 90, 3), dtype=np.uint8)
     pixels[:, :45] = 255  # white on the left
     flags: list[bool] = []
     torch.manual_seed(1)
     for _ in range(20):
-        image, mirrored = augment(Image.fromarray(pixels), kind, 56)  # type: ignore[arg-type]
+        image, placement = augment(Image.fromarray(pixels), kind, 56)
+        mirrored = View(torch.zeros(1), placement).mirrored
         assert image.size == (56, 56)
         columns = np.asarray(image).mean(axis=(0, 2))
         assert (columns[-8:].mean() > columns[:8].mean()) == mirrored
         flags.append(mirrored)
     assert 4 < sum(flags) < 16
+
+
+def brightest(image: Image.Image) -> tuple[float, float]:
+    """The centre of what is bright, as fractions of width and height."""
+    light = np.asarray(image.convert("L"), dtype=float)
+    light[light < 60] = 0
+    rows, cols = np.indices(light.shape) + 0.5
+    total = light.sum()
+    return (cols * light).sum() / total / image.width, (rows * light).sum() / total / image.height
+
+
+@pytest.mark.parametrize("kind", ["none", "classic", "strong"])
+def test_a_dot_in_a_photo_lands_where_the_placement_says(kind: Augmentation) -> None:
+    """torchvision mirrors points one pixel beside where it mirrors photos."""
+    torch.manual_seed(0)
+    placements: list[Placement] = []
+    for number in range(60):
+        dot = 0.2 + 0.3 * (number % 3), 0.3 + 0.2 * (number % 2)
+        pixels = np.zeros((200, 300, 3), dtype=np.uint8)
+        row, col = round(dot[1] * 200), round(dot[0] * 300)
+        pixels[row - 5 : row + 5, col - 5 : col + 5] = 255
+        image, ((a, b, c), (d, e, f)) = augment(Image.fromarray(pixels), kind, 112)
+        x, y = a * dot[0] + b * dot[1] + c, d * dot[0] + e * dot[1] + f
+        if 0.06 < x < 0.94 and 0.06 < y < 0.94:  # the whole dot is in the view
+            assert brightest(image) == pytest.approx((x, y), abs=0.5 / 112)
+            placements.append(((a, b, c), (d, e, f)))
+    assert len(placements) > 30
+    mirrored = [placement[0][0] < 0 for placement in placements]
+    turned = [abs(placement[0][1]) > 0.01 for placement in placements]
+    assert any(mirrored) == (kind != "none")
+    assert any(turned) == (kind == "strong")
+    if kind == "none":
+        assert set(placements) == {UPRIGHT}
 
 
 @pytest.fixture
@@ -181,13 +220,48 @@ def test_random_views_differ_by_epoch_and_repeat_by_seed(
     assert views(1, 0) != views(2, 0)
 
 
-def test_a_mirrored_view_comes_with_mirrored_captions(photos: list[CaptionedPhoto]) -> None:
-    class Mirror:
-        def view(self, name: str, generator: np.random.Generator) -> tuple[torch.Tensor, bool]:
-            return torch.zeros(1), name == "0.jpg"
+class Views:
+    """A source whose views are blank, and 0.jpg's mirrored."""
 
-    dataset = Flickr30kDataset(photos, VOCABULARY, Mirror(), group_captions=True)
+    left = None
+
+    def view(self, name: str, generator: np.random.Generator) -> View:
+        return View(torch.zeros(1), MIRRORED if name == "0.jpg" else UPRIGHT)
+
+
+def test_a_mirrored_view_comes_with_mirrored_captions(photos: list[CaptionedPhoto]) -> None:
+    dataset = Flickr30kDataset(photos, VOCABULARY, Views(), group_captions=True)
     assert VOCABULARY.decode(dataset[0].captions[1].tolist()) == ["a", "dog", "right"]
+    batch = collate([dataset[0], dataset[1]])
+    assert batch.names == [("0.jpg", True), ("1.jpg", False)]
+
+
+@pytest.mark.parametrize("group_captions", [False, True])
+def test_each_caption_comes_with_what_its_words_are_about(
+    photos: list[CaptionedPhoto], group_captions: bool
+) -> None:
+    asked: list[tuple[str, int, int, Placement]] = []
+
+    def cover(name: str, caption: int, length: int, placement: Placement) -> torch.Tensor:
+        asked.append((name, caption, length, placement))
+        return torch.full((length, 2), float(len(asked)))
+
+    dataset = Flickr30kDataset(
+        photos, VOCABULARY, Views(), group_captions=group_captions, cover=cover
+    )
+    batch = collate([dataset[index] for index in range(len(dataset))])
+    assert asked == [  # lengths are of the words and the end
+        ("0.jpg", 0, 3, MIRRORED),
+        ("0.jpg", 1, 4, MIRRORED),
+        ("1.jpg", 0, 6, UPRIGHT),
+        ("2.jpg", 0, 4, UPRIGHT),
+        ("2.jpg", 1, 2, UPRIGHT),
+    ]
+    assert batch.coverage is not None
+    assert batch.coverage.shape == (5, batch.token_ids.shape[1] - 1, 2)
+    for row, (_, _, length, _) in enumerate(asked):
+        assert batch.coverage[row, :length].unique().tolist() == [row + 1]
+        assert not batch.coverage[row, length:].any()
 
 
 def test_an_empty_split_is_an_error(tmp_path: Path) -> None:

@@ -1,14 +1,24 @@
-"""The command line of training: `python -m train prepare | fit | evaluate`. Only parses."""
+"""The command line of training, one subcommand a stage: `python -m train STAGE`. Only parses."""
 
 import argparse
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from train.config import EvaluateConfig, FitConfig, PrepareConfig, add_flags, from_flags
+from train.config import (
+    EvaluateConfig,
+    FitConfig,
+    PrepareConfig,
+    PublishConfig,
+    RefineConfig,
+    add_flags,
+    from_flags,
+)
 from train.evaluate import evaluate
 from train.features import prepare
 from train.loop import fit
+from train.publish import publish
+from train.refine import refine
 
 
 class Stage(NamedTuple):
@@ -21,7 +31,9 @@ class Stage(NamedTuple):
 STAGES = {
     "prepare": Stage(prepare, PrepareConfig),
     "fit": Stage(fit, FitConfig),
+    "refine": Stage(refine, RefineConfig),
     "evaluate": Stage(evaluate, EvaluateConfig),
+    "publish": Stage(publish, PublishConfig),
 }
 
 

@@ -12,7 +12,12 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
+from captioner.checkpoint import split_hub_name
 from captioner.decoding import DecodingOptions
+from train.recipes import RECIPES
+
+Recipe = Literal["best", "tp"]
+RECIPE_HELP = "what the other flags are by default: the released model's values, or the classic"
 
 
 def setting(default: Any, help: str) -> Any:
@@ -36,10 +41,13 @@ class DataConfig:
     image_size: int = setting(224, "side of the encoder's input in pixels")
     min_frequency: int = setting(5, "times a word must stand in the train captions to be known")
     keep_punctuation: bool = setting(False, "keep punctuation marks as words")
-    device: str = setting("cpu", "where to compute: cpu, cuda, cuda:1, mps")
+    device: str = setting(
+        "auto", "where to compute: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
+    )
     seed: int = setting(0, "of everything random")
     workers: int = setting(0, "processes that read photos; 0 reads in this one")
     limit: int = setting(0, "use only the first so many photos of each split; 0 uses all")
+    autocast: bool = setting(False, "compute in bfloat16 where it is safe")
 
     def __post_init__(self) -> None:
         require_at_least(
@@ -51,72 +59,143 @@ class DataConfig:
 class PrepareConfig(DataConfig):
     """Build the vocabulary and cache features of every photo. Goes on where it stopped."""
 
+    recipe: Recipe = setting("best", RECIPE_HELP)
     photos: Path = setting(MISSING, "folder of the photos")
     features: Path = setting(MISSING, "folder to put the cached features and vocabulary in")
     views: int = setting(6, "views per training photo: plain, mirrored, then random ones")
     augmentation: Literal["classic", "strong"] = setting("strong", "how random views are made")
+    stages_left: int = setting(
+        0, "last stages of the encoder to leave undone, for fit to fine-tune; 0 caches features"
+    )
     batch_size: int = setting(8, "views encoded at once; small batches are fastest on a CPU")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, {"views": 1, "batch_size": 1})
+        require_at_least(self, {"views": 1, "batch_size": 1, "stages_left": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig(DataConfig):
-    """Train a model with teacher forcing."""
+class TrainingConfig(DataConfig):
+    """What the stages that train a model share."""
 
     name: str = setting(MISSING, "of the run; everything goes to <runs>/<name>/")
     runs: Path = setting(Path("runs"), "folder of all runs")
-    features: Path | None = setting(None, "cached features; without them photos are encoded anew")
-    start_from: Path | None = setting(
-        None, "checkpoint folder whose weights to begin with; else they are random"
-    )
     resume: bool = setting(False, "go on with the run of this name after its last whole epoch")
-
-    epochs: int = setting(20, "passes over the train captions")
-    batch_photos: int = setting(32, "photos in a batch, each with all its captions")
-    max_length: int = setting(30, "words kept of a caption")
+    features: Path | None = setting(None, "cached features; without them photos are encoded anew")
     augmentation: Literal["none", "classic", "strong"] = setting(
         "strong", "random changes of training photos, when no cached features are used"
+    )
+    boxes: Path | None = setting(
+        None, "JSON of phrases and their boxes (entities.json), which then teach the attention"
+    )
+
+    epochs: int = setting(20, "passes over the train captions")
+    batch_photos: int = setting(32, "examples in a batch, of each process")
+    group_captions: bool = setting(True, "an example is a photo with all its captions, not one")
+    max_length: int = setting(30, "words kept of a caption")
+    val_beam_size: int = setting(1, "beam size of the captions scored after each epoch")
+
+    samples: int = setting(
+        4, "val photos whose captions TensorBoard shows each epoch, on them where --photos is given"
+    )
+
+    optimizer: Literal["adam", "adamw"] = setting("adamw", "the optimizer")
+    lr: float = setting(1e-3, "learning rate at its highest")
+    finetune_stages: int = setting(0, "last stages of the encoder to train")
+    finetune_statistics: bool = setting(False, "train their batch-norm statistics too")
+    encoder_lr: float = setting(1e-4, "learning rate of the encoder at its highest")
+    weight_decay: float = setting(0.01, "of matrices other than the embeddings; AdamW only")
+    schedule: Literal["cosine", "step", "constant"] = setting(
+        "cosine", "learning rate: warm-up and cosine, halved every 10 epochs, or constant"
+    )
+    clip_norm: float = setting(1.0, "largest norm of the gradient")
+    dropout: float = setting(0.5, "share of units dropped in training")
+    label_smoothing: float = setting(0.1, "probability spread over all words")
+    doubly_stochastic: float = setting(0.3, "weight of attending to every region in the end")
+    box_weight: float = setting(0.5, "weight of attending to the boxes of a phrase")
+    box_words: Literal["last", "all"] = setting(
+        "last", "which words of a phrase are to attend to its boxes"
+    )
+    ema_decay: float = setting(0.998, "of the averaged weights that are kept; 0 averages none")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lowest = dict.fromkeys(("epochs", "batch_photos", "max_length", "val_beam_size"), 1)
+        require_at_least(self, {**lowest, "finetune_stages": 0, "samples": 0})
+        for name in ("dropout", "label_smoothing", "ema_decay"):
+            require_share(self, name)
+        for name in ("lr", "encoder_lr", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.features is None and self.photos is None:
+            raise ValueError("training needs --features or --photos")
+        if not self.name or Path(self.name).name != self.name:
+            raise ValueError(f"name must be a plain folder name, got {self.name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(TrainingConfig):
+    """Train a model with teacher forcing."""
+
+    recipe: Recipe = setting("best", RECIPE_HELP)
+    start_from: Path | None = setting(
+        None, "checkpoint folder whose weights to begin with; else the decoder's are random"
+    )
+    word_vectors: Path | None = setting(
+        None, "word vectors to begin with, in GloVe's text format and of the embedding's size"
+    )
+    warm_up_captions: Path | None = setting(
+        None, "caption file to teach the decoder its language on first, without photos"
+    )
+    warm_up_epochs: int = setting(3, "passes over these captions")
+    scheduled_sampling: float = setting(
+        0.0, "share of words that the model is given of its own in the last epoch, from 0 on"
     )
 
     embedding_size: int = setting(300, "width of word vectors")
     hidden_size: int = setting(512, "width of the LSTM")
     attention_size: int = setting(256, "width of the attention")
     projection_size: int = setting(512, "width features are projected to; 0 leaves them as is")
+    position: bool = setting(False, "tell the attention each region's row and column")
+    attention_query: Literal["before", "after"] = setting(
+        "before", "ask the attention with the LSTM's state before or after its update"
+    )
     gate: bool = setting(True, "let the LSTM scale what it attends to")
     deep_output: bool = setting(True, "predict through the tied embeddings; else a linear layer")
-    dropout: float = setting(0.5, "share of units dropped in training")
-
-    optimizer: Literal["adam", "adamw"] = setting("adamw", "the optimizer")
-    lr: float = setting(1e-3, "learning rate at its highest")
-    weight_decay: float = setting(0.01, "of matrices other than the embeddings; AdamW only")
-    schedule: Literal["cosine", "step", "constant"] = setting(
-        "cosine", "learning rate: warm-up and cosine, halved every 10 epochs, or constant"
-    )
-    clip_norm: float = setting(1.0, "largest norm of the gradient")
-    label_smoothing: float = setting(0.1, "probability spread over all words")
-    doubly_stochastic: float = setting(0.3, "weight of attending to every region in the end")
-    ema_decay: float = setting(0.998, "of the averaged weights that are kept; 0 averages none")
-    autocast: bool = setting(False, "compute in bfloat16 where it is safe")
-    val_beam_size: int = setting(1, "beam size of the captions scored after each epoch")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(
-            self, {"epochs": 1, "batch_photos": 1, "max_length": 1, "val_beam_size": 1}
-        )
-        for name in ("dropout", "label_smoothing", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
-        for name in ("lr", "clip_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if self.features is None and self.photos is None:
-            raise ValueError("fit needs --features or --photos")
-        if not self.name or Path(self.name).name != self.name:
-            raise ValueError(f"name must be a plain folder name, got {self.name!r}")
+        require_at_least(self, {"warm_up_epochs": 1})
+        require_share(self, "scheduled_sampling")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineConfig(TrainingConfig):
+    """Train a checkpoint further, to captions of higher CIDEr-D (self-critical training)."""
+
+    start_from: Path = setting(MISSING, "checkpoint folder to begin with")
+    drawn: int = setting(5, "captions drawn per photo; each is judged against the others")
+    cross_entropy: float = setting(
+        0.1, "weight of teacher forcing on people's captions beside the reward"
+    )
+    patience: int = setting(3, "epochs without a better val score after which to stop")
+    epochs: int = setting(10, "passes over the train photos at most")
+    max_length: int = setting(20, "words of a caption at most")
+    lr: float = setting(2e-5, "learning rate at its highest")
+    dropout: float = setting(0.1, "share of units dropped in training")
+    schedule: Literal["cosine", "step", "constant"] = setting(
+        "constant", "learning rate: warm-up and cosine, halved every 10 epochs, or constant"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, {"drawn": 2, "patience": 1})
+        if self.cross_entropy < 0:
+            raise ValueError(f"cross_entropy must be at least 0, got {self.cross_entropy}")
+        if not self.group_captions:
+            raise ValueError(
+                "refine needs --group-captions: a photo's captions are judged together"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +217,15 @@ class EvaluateConfig:
     no_repeat_ngram: int = setting(
         DecodingOptions.no_repeat_ngram, "no run of this many words may stand twice; 0 allows all"
     )
-    output: Path | None = setting(None, "JSON file for the scores")
+    bootstrap: int = setting(1000, "samples of the photos for 95 % intervals; 0 gives none")
+    boxes: Path | None = setting(
+        None, "JSON of phrases and their boxes (entities.json), to compare the attention with"
+    )
+    deletion_photos: int = setting(
+        100, "first photos of the split to hide regions of; 0 leaves the deletion test out"
+    )
+    seed: int = setting(0, "of everything random")
+    output: Path | None = setting(None, "JSON file for the report")
     captions_output: Path | None = setting(None, "JSON lines file for captions and references")
     device: str = setting("cpu", "where to compute")
     limit: int = setting(0, "use only the first so many photos; 0 uses all")
@@ -146,6 +233,29 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if self.features is None and self.photos is None:
             raise ValueError("evaluate needs --features or --photos")
+        require_at_least(self, {"bootstrap": 0, "deletion_photos": 0, "seed": 0, "limit": 0})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishConfig:
+    """Put a checkpoint on the Hugging Face Hub, and load it back from there to be sure."""
+
+    checkpoint: Path = setting(Path("checkpoints"), "checkpoint folder with its model card")
+    repo: str = setting(MISSING, "model repository, as owner/name; made if there is none")
+    revision: str | None = setting(
+        None, "branch to put it on, made if there is none; by default main"
+    )
+    private: bool = setting(False, "let only its owner see the repository")
+    message: str = setting("Publish a checkpoint", "of the commit")
+    photo: Path | None = setting(
+        None, "photo to caption with both copies; by default one that comes with matplotlib"
+    )
+
+    def __post_init__(self) -> None:
+        if split_hub_name(self.repo) != (self.repo, None):
+            raise ValueError(f"repo must be of the form owner/name, got {self.repo!r}")
+        if not self.message:
+            raise ValueError("message must not be empty")
 
 
 def require_at_least(config: Any, lowest: dict[str, int]) -> None:
@@ -155,20 +265,28 @@ def require_at_least(config: Any, lowest: dict[str, int]) -> None:
             raise ValueError(f"{name} must be at least {low}, got {getattr(config, name)}")
 
 
+def require_share(config: Any, name: str) -> None:
+    """Raise ValueError unless a field is from 0 to below 1."""
+    if not 0 <= getattr(config, name) < 1:
+        raise ValueError(f"{name} must be from 0 to below 1, got {getattr(config, name)}")
+
+
 C = TypeVar("C")
 
 
 def add_flags(parser: argparse.ArgumentParser, config_type: type[Any]) -> None:
-    """Add one flag per field: --kebab-case, with its default and help."""
+    """Add one flag per field: --kebab-case, with its default and help. Only given ones are set."""
     hints = typing.get_type_hints(config_type)
     for item in dataclasses.fields(config_type):
         flag = "--" + item.name.replace("_", "-")
-        options: dict[str, Any] = {"dest": item.name, "help": item.metadata["help"]}
-        if item.default is MISSING:
-            options["required"] = True
-        else:
-            options["default"] = item.default
-            options["help"] += f" (default: {item.default})" if item.default is not None else ""
+        options: dict[str, Any] = {
+            "dest": item.name,
+            "help": item.metadata["help"],
+            "default": argparse.SUPPRESS,
+            "required": item.default is MISSING,
+        }
+        if item.default not in (MISSING, None):
+            options["help"] += f" (default: {item.default})"
         options |= _type_options(hints[item.name])
         parser.add_argument(flag, **options)
 
@@ -186,9 +304,14 @@ def _type_options(hint: Any) -> dict[str, Any]:
 
 
 def from_flags(config_type: type[C], flags: argparse.Namespace) -> C:
-    """Build the configuration. Raises ValueError when a value is out of range."""
+    """Build the configuration: flags, then the recipe's values, then the fields' defaults.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+    given = {**RECIPES[getattr(flags, "recipe", "best")], **vars(flags)}
     names = {item.name for item in dataclasses.fields(config_type)}  # type: ignore[arg-type]
-    values = {name: value for name, value in vars(flags).items() if name in names}
+    values = {name: value for name, value in given.items() if name in names}
     return config_type(
         **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     )

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from captioner.images import PreprocessConfig, load_image, to_tensor
@@ -104,6 +105,11 @@ def swap_sides(text: str) -> str:
     return re.sub(r"\b(left|right)\b", other, text, flags=re.IGNORECASE)
 
 
+def has_sides(text: str) -> bool:
+    """Whether `swap_sides` changes a text."""
+    return "left" in text.lower() or "right" in text.lower()
+
+
 def read_splits(photos: Sequence[CaptionedPhoto], source: Path | None) -> dict[str, Split]:
     """Say which split each photo belongs to.
 
@@ -178,9 +184,28 @@ def load_split(
 
 
 Augmentation = Literal["none", "classic", "strong"]
+Placement = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Where a photo lies in a view: ((a, b, c), (d, e, f)) takes the photo's point (x, y) to
+(a x + b y + c, d x + e y + f), all in fractions of width and height."""
+UPRIGHT: Placement = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+MIRRORED: Placement = ((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0))
 
 
-def augment(image: Image.Image, kind: Augmentation, size: int) -> tuple[Image.Image, bool]:
+class View(NamedTuple):
+    """What training sees of a photo, and where the photo lies in it."""
+
+    photo: Tensor
+    """The encoder's input (3, S, S), or what the encoder's first stages made of it."""
+    placement: Placement = UPRIGHT
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether left and right have changed sides."""
+        (a, b, _), (c, d, _) = self.placement
+        return a * d - b * c < 0
+
+
+def augment(image: Image.Image, kind: Augmentation, size: int) -> tuple[Image.Image, Placement]:
     """Change a training photo at random, with torch's global generator.
 
     Args:
@@ -190,30 +215,61 @@ def augment(image: Image.Image, kind: Augmentation, size: int) -> tuple[Image.Im
         size: side of the result in pixels, unless kind is "none".
 
     Returns:
-        The photo, and whether it is mirrored.
+        The changed photo, and where the given one lies in it.
     """
     if kind == "none":
-        return image, False
-    if kind == "classic":
-        image = v2.RandomCrop(size)(image.resize([size * 8 // 7] * 2, Image.Resampling.BICUBIC))
-    else:
-        image = v2.RandomRotation([-5, 5], v2.InterpolationMode.BILINEAR)(image)
-        image = v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True)(image)
-        image = v2.ColorJitter(0.2, 0.2, 0.2, 0.02)(image)
-    mirrored = bool(torch.rand(()) < 0.5)
-    return (ImageOps.mirror(image) if mirrored else image), mirrored
+        return image, UPRIGHT
+    width, height = image.size
+    corners = torch.tensor([[0.0, 0.0], [width, 0.0], [0.0, height]])
+    points = tv_tensors.KeyPoints(corners, canvas_size=(height, width))  # pyright: ignore
+    changed, moved = _CHANGES[kind](size)(image, points)
+    origin, right, below = (moved.double() / size).tolist()
+    (a, b, c), lower = (
+        (right[axis] - origin[axis], below[axis] - origin[axis], origin[axis]) for axis in (0, 1)
+    )
+    if torch.rand(()) < 0.5:  # torchvision would mirror the points a pixel beside the photo
+        return ImageOps.mirror(changed), ((-a, -b, 1 - c), lower)
+    return changed, ((a, b, c), lower)
+
+
+def _classic_changes(size: int) -> v2.Transform:
+    larger = v2.Resize([size * 8 // 7] * 2, v2.InterpolationMode.BICUBIC, antialias=True)
+    return v2.Compose([larger, v2.RandomCrop(size)])
+
+
+def _strong_changes(size: int) -> v2.Transform:
+    return v2.Compose(
+        [
+            v2.RandomRotation([-5, 5], v2.InterpolationMode.BILINEAR),
+            v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True),
+            v2.ColorJitter(0.2, 0.2, 0.2, 0.02),
+        ]
+    )
+
+
+_CHANGES: dict[Augmentation, Callable[[int], v2.Transform]] = {
+    "classic": _classic_changes,
+    "strong": _strong_changes,
+}
 
 
 class PhotoSource(Protocol):
     """Where a data set gets what the model sees of a photo."""
 
-    def view(self, name: str, generator: np.random.Generator) -> tuple[Tensor, bool]:
-        """The photo as the encoder's input, or its features; and whether it is mirrored."""
+    @property
+    def left(self) -> int | None:
+        """How many of the encoder's stages its views have still to go through; None for all."""
+        ...
+
+    def view(self, name: str, generator: np.random.Generator) -> View:
+        """One view of a photo."""
         ...
 
 
 class PhotoFolder:
     """Photos in a folder, as the encoder's input (3, S, S)."""
+
+    left = None
 
     def __init__(
         self, folder: Path, preprocess: PreprocessConfig, augmentation: Augmentation = "none"
@@ -225,27 +281,33 @@ class PhotoFolder:
         self.preprocess = preprocess
         self.augmentation: Augmentation = augmentation
 
-    def view(self, name: str, generator: np.random.Generator) -> tuple[Tensor, bool]:
+    def view(self, name: str, generator: np.random.Generator) -> View:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.integers(2**62)))
             size = self.preprocess.image_size
-            image, mirrored = augment(load_image(self.folder / name), self.augmentation, size)
-        return to_tensor(image, self.preprocess), mirrored
+            image, placement = augment(load_image(self.folder / name), self.augmentation, size)
+        return View(to_tensor(image, self.preprocess), placement)
 
 
 class Example(NamedTuple):
     """A photo and the token ids of one or all of its captions."""
 
+    name: str
+    mirrored: bool
     photo: Tensor
     captions: list[Tensor]
+    coverage: list[Tensor] | None
+    """Per caption, how much of each region its words are about (T, P); None if not wanted."""
 
 
 class Batch(NamedTuple):
     """Photos, each once, and the padded captions of all of them."""
 
-    photos: Tensor  # (B, 3, S, S), or features (B, P, D)
+    photos: Tensor  # (B, 3, S, S), or what the encoder's first stages made of them
     token_ids: Tensor  # (N, T + 1), from <sos> to <eos>, then <pad>
     photo_of_row: Tensor  # (N,)
+    coverage: Tensor | None  # (N, T, P), how much of each region a word is about; 0 if unknown
+    names: list[tuple[str, bool]]  # of the photos, and whether they are mirrored
 
 
 class Flickr30kDataset(Dataset[Example]):
@@ -259,6 +321,7 @@ class Flickr30kDataset(Dataset[Example]):
         max_length: int = 30,
         group_captions: bool = False,
         seed: int = 0,
+        cover: "Cover | None" = None,
     ) -> None:
         """Encode the captions; photos are read when asked for.
 
@@ -269,11 +332,13 @@ class Flickr30kDataset(Dataset[Example]):
             group_captions: an example is a photo with all its captions, else one caption with its
                 photo, as often as there are captions.
             seed: of the random views.
+            cover: says which regions the words of a caption are about, see boxes.Coverage.
         """
         self.photos = photos
         self.source = source
         self.group_captions = group_captions
         self.seed = seed
+        self.cover = cover
         self.epoch = 0
 
         def encode(text: str) -> Tensor:
@@ -281,7 +346,10 @@ class Flickr30kDataset(Dataset[Example]):
             return torch.tensor([*token_ids[:-1][: max_length + 1], END_ID])
 
         self._plain = [[encode(text) for text in photo.captions] for photo in photos]
-        self._mirrored = [[encode(swap_sides(text)) for text in photo.captions] for photo in photos]
+        self._mirrored = [
+            [encode(swap_sides(text)) if has_sides(text) else plain for text, plain in pairs]
+            for pairs in map(zip, (photo.captions for photo in photos), self._plain)
+        ]
         self._pairs = [
             (index, number)
             for index, photo in enumerate(photos)
@@ -295,16 +363,38 @@ class Flickr30kDataset(Dataset[Example]):
         """The example; the same for the same index, epoch and seed."""
         generator = np.random.default_rng([self.seed, self.epoch, index])
         photo, number = (index, None) if self.group_captions else self._pairs[index]
-        view, mirrored = self.source.view(self.photos[photo].name, generator)
-        captions = (self._mirrored if mirrored else self._plain)[photo]
-        return Example(view, captions if number is None else [captions[number]])
+        name = self.photos[photo].name
+        view = self.source.view(name, generator)
+        captions = (self._mirrored if view.mirrored else self._plain)[photo]
+        numbers = range(len(captions)) if number is None else (number,)
+        chosen = [captions[number] for number in numbers]
+        if self.cover is None:
+            return Example(name, view.mirrored, view.photo, chosen, None)
+        steps = [len(token_ids) - 1 for token_ids in chosen]
+        covered = [
+            self.cover(name, number, length, view.placement)
+            for number, length in zip(numbers, steps, strict=True)
+        ]
+        return Example(name, view.mirrored, view.photo, chosen, covered)
+
+
+class Cover(Protocol):
+    """Says how much of each region the words of a caption are about."""
+
+    def __call__(self, name: str, caption: int, length: int, placement: Placement) -> Tensor:
+        """Shares (length, P) for a caption of a photo, by number; all 0 at words of which nothing
+        is known."""
+        ...
 
 
 def collate(examples: Sequence[Example]) -> Batch:
     """Put examples into one batch, captions padded with `<pad>` to the longest."""
     rows = [(index, ids) for index, example in enumerate(examples) for ids in example.captions]
+    coverage = [part for example in examples for part in example.coverage or ()]
     return Batch(
         torch.stack([example.photo for example in examples]),
         pad_sequence([ids for _, ids in rows], batch_first=True, padding_value=PAD_ID),
         torch.tensor([index for index, _ in rows]),
+        pad_sequence(coverage, batch_first=True) if coverage else None,
+        [(example.name, example.mirrored) for example in examples],
     )

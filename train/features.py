@@ -22,7 +22,16 @@ from captioner.encoder import FeatureExtractor
 from captioner.images import PreprocessConfig, load_image, to_tensor
 from captioner.vocabulary import Vocabulary
 from train.config import DataConfig, PrepareConfig
-from train.data import Augmentation, augment, load_split
+from train.data import (
+    MIRRORED,
+    UPRIGHT,
+    Augmentation,
+    Placement,
+    View,
+    augment,
+    load_split,
+)
+from train.processes import find_device
 
 ARRAY_FILE, INDEX_FILE, PROGRESS_FILE = "features.npy", "index.json", "progress.json"
 VOCABULARY_FILE = "vocabulary.json"
@@ -43,7 +52,8 @@ def prepare(config: PrepareConfig) -> None:
         *list_views([photo.name for photo in train], config.views),
         *list_views([photo.name for photo in val], 1),
     ]
-    encoder = FeatureExtractor(config.encoder, config.encoder_weights).to(config.device)
+    device = find_device(config.device)
+    encoder = FeatureExtractor(config.encoder, config.encoder_weights).to(device)
     encode_photos(
         config.photos,
         views,
@@ -53,8 +63,10 @@ def prepare(config: PrepareConfig) -> None:
         config.augmentation,
         config.batch_size,
         config.seed,
-        config.device,
+        device,
         config.workers,
+        config.stages_left,
+        config.autocast,
     )
     _write_json(config.features / VOCABULARY_FILE, vocabulary.to_json())
     print(f"{len(vocabulary)} vocabulary entries and {len(views)} views in {config.features}")
@@ -67,20 +79,20 @@ def build_vocabulary(config: DataConfig) -> Vocabulary:
     return Vocabulary.build(captions, config.min_frequency, config.keep_punctuation)
 
 
-class View(NamedTuple):
+class Row(NamedTuple):
     """One row of the cache: a photo, and which of its views."""
 
     name: str
     number: int
 
 
-class _Views(Dataset[tuple[Tensor, bool]]):
+class _Views(Dataset[tuple[Tensor, Placement]]):
     """Views 0 and 1 are the photo and its mirror image; the others are random, by seed."""
 
     def __init__(
         self,
         folder: Path,
-        views: Sequence[View],
+        views: Sequence[Row],
         preprocess: PreprocessConfig,
         augmentation: Augmentation,
         seed: int,
@@ -92,21 +104,21 @@ class _Views(Dataset[tuple[Tensor, bool]]):
     def __len__(self) -> int:
         return len(self.views)
 
-    def __getitem__(self, row: int) -> tuple[Tensor, bool]:
+    def __getitem__(self, row: int) -> tuple[Tensor, Placement]:
         name, number = self.views[row]
-        image, mirrored = load_image(self.folder / name), number == 1
+        image, placement = load_image(self.folder / name), UPRIGHT
         if number == 1:
-            image = ImageOps.mirror(image)
+            image, placement = ImageOps.mirror(image), MIRRORED
         elif number > 1:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(hash((self.seed, row)) % 2**62)
-                image, mirrored = augment(image, self.augmentation, self.preprocess.image_size)
-        return to_tensor(image, self.preprocess), mirrored
+                image, placement = augment(image, self.augmentation, self.preprocess.image_size)
+        return to_tensor(image, self.preprocess), placement
 
 
 def encode_photos(
     folder: Path,
-    views: Sequence[View],
+    views: Sequence[Row],
     encoder: FeatureExtractor,
     preprocess: PreprocessConfig,
     cache: Path,
@@ -115,52 +127,68 @@ def encode_photos(
     seed: int = 0,
     device: str = "cpu",
     workers: int = 0,
+    stages_left: int = 0,
+    autocast: bool = False,
 ) -> None:
     """Encode views of photos into a cache folder, going on where an earlier run stopped.
 
     Args:
         folder: of the photos.
         views: the rows of the cache; a photo's views stand together, numbered from 0.
-        cache: where `features.npy`, float16 (rows, P, D), and `index.json` go.
+        cache: where `features.npy`, float16 (views, rows, cols, D), and `index.json` go.
+        stages_left: how many of the encoder's last stages to leave undone, for training to
+            change them; D is then what the stages before them give.
+        autocast: compute in bfloat16 where it is safe.
 
     Raises:
-        ValueError: the folder holds a cache made with other settings, or a photo cannot be read.
+        ValueError: the folder holds a cache made with other settings, a photo cannot be read, or
+            the encoder has fewer stages.
         FileNotFoundError: a photo is missing.
     """
     dataset = _Views(folder, views, preprocess, augmentation, seed)
+    if not 0 <= stages_left < encoder.num_stages:
+        raise ValueError(
+            f"stages_left must be from 0 to {encoder.num_stages - 1}, got {stages_left}"
+        )
     with torch.inference_mode():
-        rows, cols = encoder.feature_map(dataset[0][0].unsqueeze(0).to(device)).shape[2:]
+        image = dataset[0][0].unsqueeze(0).to(device)
+        map_size = encoder.front(image, stages_left)[0].permute(1, 2, 0).shape
     plan = {
         "encoder": encoder.name,
-        "weights": weights_checksum(encoder),
+        "weights": weights_checksum(encoder, stages_left),
         "preprocess": dataclasses.asdict(preprocess),
-        "grid": [rows, cols],
+        "stages_left": stages_left,
         "augmentation": augmentation,
         "seed": seed,
         "views": [[view.name, view.number] for view in views],
     }
-    shape = (len(views), rows * cols, encoder.feature_size)
-    array, mirrored = _open_cache(cache, plan, shape)
-    done = len(mirrored)
-    todo = torch.utils.data.Subset(dataset, range(done, len(views)))
-    loader = DataLoader(todo, batch_size=batch_size, num_workers=workers)
-    with tqdm(total=len(views), initial=done, unit="view", desc="encoding") as bar:
-        for number, (images, flags) in enumerate(loader):
-            with torch.inference_mode():
-                features = encoder(images.to(device)).half().cpu().numpy()
-            start = len(mirrored)
-            array[start : start + len(features)] = features
-            mirrored += flags.tolist()
-            bar.update(len(features))
-            if number % FLUSH_EVERY == FLUSH_EVERY - 1 or len(mirrored) == len(views):
+    array, placements = _open_cache(cache, plan, (len(views), *map_size))
+    kind = torch.device(device).type
+    todo = torch.utils.data.Subset(dataset, range(len(placements), len(views)))
+    loader = DataLoader(todo, batch_size=batch_size, num_workers=workers, collate_fn=_stack_photos)
+    with tqdm(total=len(views), initial=len(placements), unit="view", desc="encoding") as bar:
+        for number, (images, placed) in enumerate(loader):
+            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, autocast):
+                maps = encoder.front(images.to(device), stages_left).half().cpu()
+            start = len(placements)
+            array[start : start + len(maps)] = maps.permute(0, 2, 3, 1).numpy()
+            placements += placed
+            bar.update(len(maps))
+            if number % FLUSH_EVERY == FLUSH_EVERY - 1 or len(placements) == len(views):
                 array.flush()
-                _write_json(cache / PROGRESS_FILE, {"mirrored": mirrored})
+                _write_json(cache / PROGRESS_FILE, {"placements": placements})
+
+
+def _stack_photos(
+    examples: Sequence[tuple[Tensor, Placement]],
+) -> tuple[Tensor, list[Placement]]:
+    return torch.stack([image for image, _ in examples]), [place for _, place in examples]
 
 
 def _open_cache(
     cache: Path, plan: dict[str, Any], shape: tuple[int, ...]
-) -> tuple[np.memmap[Any, Any], list[bool]]:
-    """The array to fill, and the mirrored flags of the rows that are done."""
+) -> tuple[np.memmap[Any, Any], list[Placement]]:
+    """The array to fill, and the placements of the rows that are done."""
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / ARRAY_FILE
     plan = json.loads(json.dumps(plan))  # tuples become lists, as in the file
@@ -171,7 +199,7 @@ def _open_cache(
             )
         done = _read_json(cache / PROGRESS_FILE) if (cache / PROGRESS_FILE).exists() else {}
         if path.exists():
-            return np.lib.format.open_memmap(path, mode="r+"), done.get("mirrored", [])
+            return np.lib.format.open_memmap(path, mode="r+"), done.get("placements", [])
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     _write_json(cache / INDEX_FILE, plan)
     return array, []
@@ -184,7 +212,7 @@ class FeatureCache:
         encoder: the backbone's name.
         weights: checksum of its weights.
         preprocess: what the photos went through.
-        grid: rows and cols of the regions.
+        left: how many of the encoder's stages are left to do.
     """
 
     def __init__(self, cache: Path, random_views: bool) -> None:
@@ -201,15 +229,15 @@ class FeatureCache:
             raise FileNotFoundError(f"no features in {cache}; run: python -m train prepare")
         index = _read_json(cache / INDEX_FILE)
         progress = _read_json(cache / PROGRESS_FILE) if (cache / PROGRESS_FILE).exists() else {}
-        self._mirrored: list[bool] = progress.get("mirrored", [])
-        if len(self._mirrored) < len(index["views"]):
+        self._placements = [_placement(rows) for rows in progress.get("placements", [])]
+        if len(self._placements) < len(index["views"]):
             raise ValueError(
-                f"{cache} holds {len(self._mirrored)} of {len(index['views'])} views; "
+                f"{cache} holds {len(self._placements)} of {len(index['views'])} views; "
                 "run the same python -m train prepare again to finish it"
             )
         self.encoder: str = index["encoder"]
         self.weights: str = index["weights"]
-        self.grid: tuple[int, int] = (index["grid"][0], index["grid"][1])
+        self.left: int = index["stages_left"]
         self.preprocess = PreprocessConfig.from_json(index["preprocess"])
         self.random_views = random_views
         self._array = np.load(cache / ARRAY_FILE, mmap_mode="r")
@@ -224,14 +252,20 @@ class FeatureCache:
                 f"the cached features are of {self.encoder} with {self.preprocess}; "
                 f"the model has {encoder.name} with {preprocess}"
             )
-        if self.weights != weights_checksum(encoder):
+        if encoder.unfrozen_stages > self.left:
+            raise ValueError(
+                f"the cached features leave {self.left} stages of {self.encoder} to train, not "
+                f"{encoder.unfrozen_stages}; run python -m train prepare with --stages-left "
+                f"{encoder.unfrozen_stages}, into another folder"
+            )
+        if self.weights != weights_checksum(encoder, self.left):
             raise ValueError(
                 f"the cached features are of other weights of {self.encoder} than the model's; "
                 "run python -m train prepare with the model's, into another folder"
             )
 
-    def view(self, name: str, generator: np.random.Generator) -> tuple[Tensor, bool]:
-        """Features (P, D) of one view, and whether it is mirrored.
+    def view(self, name: str, generator: np.random.Generator) -> View:
+        """One view, (D, rows, cols).
 
         Raises:
             ValueError: the cache does not hold the photo.
@@ -240,21 +274,34 @@ class FeatureCache:
             raise ValueError(f"the cached features lack {name}; run python -m train prepare again")
         rows = self._rows[name]
         row = rows[int(generator.integers(len(rows)))] if self.random_views else rows[0]
-        return torch.from_numpy(np.array(self._array[row], dtype=np.float32)), self._mirrored[row]
+        maps = torch.from_numpy(np.array(self._array[row], dtype=np.float32))
+        return View(maps.permute(2, 0, 1), self._placements[row])
 
 
-def weights_checksum(encoder: FeatureExtractor) -> str:
-    """Tell encoders' weights apart, up to what a checkpoint's float16 keeps."""
+def weights_checksum(encoder: FeatureExtractor, left: int = 0) -> str:
+    """Tell encoders' weights apart, up to what a checkpoint's float16 keeps.
+
+    Args:
+        left: leave so many of the last stages out.
+    """
     digest = hashlib.sha256()
-    for name, tensor in encoder.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.half().cpu().contiguous().numpy().tobytes())
+    parts = encoder.stages[: encoder.num_stages - left] if left else [encoder.backbone]
+    for number, part in enumerate(parts):
+        for name, tensor in part.state_dict().items():
+            digest.update(f"{number}.{name}".encode())
+            rounded = tensor.half() + 0.0  # which makes -0.0, that averaging may lose, 0.0
+            digest.update(rounded.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def list_views(names: Sequence[str], views: int) -> Iterator[View]:
+def _placement(rows: list[list[float]]) -> Placement:
+    (a, b, c), (d, e, f) = rows
+    return (a, b, c), (d, e, f)
+
+
+def list_views(names: Sequence[str], views: int) -> Iterator[Row]:
     """The rows for photos with so many views each."""
-    return (View(name, number) for name in names for number in range(views))
+    return (Row(name, number) for name in names for number in range(views))
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

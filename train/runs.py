@@ -5,13 +5,14 @@ Knows files; knows nothing of models or losses.
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from train.config import FitConfig, to_json
+from train.config import TrainingConfig, to_json
 
 STATE_FILE, METRICS_FILE, CONFIG_FILE = "state.pt", "metrics.jsonl", "config.json"
 
@@ -24,21 +25,30 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def open_run(config: FitConfig) -> Path:
+def run_folder(config: TrainingConfig) -> Path:
+    """Where everything of a run is."""
+    return config.runs / config.name
+
+
+def open_run(config: TrainingConfig, processes: int = 1) -> Path:
     """Make the run's folder and note its settings, or check them when it goes on.
+
+    Args:
+        processes: how many train the model together.
 
     Raises:
         FileNotFoundError: there is no run to go on with.
         ValueError: a run of this name has whole epochs already, or was begun with other settings.
     """
-    run = config.runs / config.name
-    settings = to_json(config)
+    run = run_folder(config)
+    settings = {**to_json(config), "processes": processes}
     settings.pop("resume")
     if config.resume:
         if not (run / CONFIG_FILE).exists():
             raise FileNotFoundError(f"no run to resume in {run}; start it without --resume")
         before = json.loads((run / CONFIG_FILE).read_text(encoding="utf-8"))["settings"]
-        changed = [name for name in settings if settings[name] != before.get(name)]
+        # Settings that the run's note lacks have come since; they leave it as it was by default.
+        changed = [name for name in settings if settings[name] != before.get(name, settings[name])]
         if changed:
             raise ValueError(
                 f"{run} was begun with other settings: "
@@ -75,14 +85,28 @@ def read_state(run: Path, trainee: Stateful) -> list[dict[str, Any]]:
 def record_epoch(
     run: Path, writer: SummaryWriter, history: list[dict[str, Any]], trainee: Stateful
 ) -> None:
-    """Note an epoch; the state is renamed into place, so a kill leaves a whole one."""
+    """Note an epoch: for people first, then the state, with which the epoch counts as done.
+
+    Files are renamed into place, so what interrupts this leaves whole ones.
+
+    Raises:
+        OSError: the disk is full.
+    """
     row = history[-1]
-    scratch = run / f"{STATE_FILE}.tmp"
-    torch.save({"trainee": trainee.state_dict(), "history": history}, scratch)
-    scratch.replace(run / STATE_FILE)
     lines = "".join(json.dumps(past) + "\n" for past in history)
-    (run / METRICS_FILE).write_text(lines, encoding="utf-8")
+    _replace(run / METRICS_FILE, lambda scratch: scratch.write_text(lines, encoding="utf-8"))
     for name, value in row.items():
         writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
     writer.flush()
+    state = {"trainee": trainee.state_dict(), "history": history}
+    _replace(run / STATE_FILE, lambda scratch: torch.save(state, scratch))
     print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    scratch = path.with_name(f"{path.name}.tmp")
+    try:
+        write(scratch)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""Batches: the same examples whether one process has them or several share them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from train.batches import build_loader, epoch_seed
+from train.config import FitConfig
+from train.data import Example
+
+
+class Numbers(Dataset[Example]):
+    """Examples of a number each."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Example:
+        return Example("", False, torch.tensor(index), [torch.tensor([1, 2])], None)
+
+
+def batches(
+    config: FitConfig, length: int, epoch: int | None, process: int = 0, processes: int = 1
+) -> Iterator[list[int]]:
+    loader = build_loader(config, Numbers(length), epoch, process, processes)
+    assert len(loader) == -(-length // (config.batch_photos * processes))
+    for batch in loader:
+        yield [] if batch is None else batch.photos.tolist()
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("length", [12, 13, 14, 17])
+def test_processes_share_the_batches_that_one_would_have(
+    fit_config: FitConfig, length: int, processes: int
+) -> None:
+    config = replace(fit_config, batch_photos=2)
+    alone = batches(replace(config, batch_photos=2 * processes), length, 4)
+    together = [batches(config, length, 4, process, processes) for process in range(processes)]
+    for batch, *shares in zip(alone, *together, strict=True):
+        assert sorted(chain(*shares)) == sorted(batch)
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_the_order_is_random_by_seed_and_epoch_or_the_given_one(fit_config: FitConfig) -> None:
+    def order(epoch: int | None, **changes: Any) -> list[int]:
+        return list(chain(*batches(replace(fit_config, **changes), 20, epoch)))
+
+    assert order(None) == list(range(20))
+    assert sorted(order(1)) == list(range(20))
+    assert order(1) == order(1) != order(2)
+    assert order(1) != order(1, seed=1)
+
+
+def test_each_process_has_chances_of_its_own(fit_config: FitConfig) -> None:
+    seeds = {
+        epoch_seed(replace(fit_config, seed=seed), epoch, process)
+        for seed in (0, 1)
+        for epoch in (0, 1)
+        for process in (0, 1)
+    }
+    assert len(seeds) == 8
