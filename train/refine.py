@@ -1,0 +1,240 @@
+"""The `refine` stage: self-critical training, towards captions of higher CIDEr-D.
+
+Every photo's captions are drawn from the model, and each is made likelier or less likely by how
+much better or worse than the others it scores. Source: Rennie et al. (arXiv:1612.00563), sec. 3,
+with the mean of a photo's other captions as the baseline, as Luo has it (arXiv:2003.09971).
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from tqdm import tqdm
+
+from captioner.checkpoint import load_model
+from captioner.decoder import LSTMWithAttention, Predictions
+from captioner.model import ImageCaptioningModel
+from captioner.vocabulary import END, END_ID, PAD_ID, START_ID, UNK_ID, Vocabulary, tokenize
+from train.batches import build_dataset, build_loader, epoch_seed
+from train.cider import CiderD
+from train.config import RefineConfig
+from train.data import Batch, CaptionedPhoto, load_split, swap_sides
+from train.loop import BEST_FOLDER, KEPT_SCORE, Judge, steps_per_epoch
+from train.objective import autocast, caption_inputs, caption_losses, encode_batch
+from train.optim import Trainee
+from train.processes import join_processes
+from train.runs import open_run, read_state
+
+NEVER_DRAWN = (PAD_ID, START_ID, UNK_ID)
+
+
+def refine(config: RefineConfig) -> Path:
+    """Train a checkpoint further. Stops when the val score has not risen for some epochs.
+
+    Returns:
+        The checkpoint folder of the best epoch; of the given weights, where no epoch is better.
+
+    Raises:
+        FileNotFoundError, ValueError: the data or the checkpoint are missing or unfit, or the run
+            exists and is not to be resumed, or was begun with other settings.
+    """
+    settings = config
+    state, config = join_processes(config)
+    if state.num_processes > 1:
+        raise ValueError("refine is for one process; start it without accelerate launch")
+    run = open_run(settings)
+    train_photos = load_split(config.captions, config.splits, "train", config.limit)
+    torch.manual_seed(config.seed)
+    model = load_model(config.start_from, config.device)
+    model.encoder.unfreeze(config.finetune_stages, config.finetune_statistics)
+    _set_dropout(model, config.dropout)
+    train_set = build_dataset(config, train_photos, model, training=True)
+    reward = Reward(model.vocabulary, train_photos)
+    trainee = Trainee.build(config, model, steps_per_epoch(config, train_set, 1))
+    history = read_state(run, trainee) if config.resume else []
+    judge = Judge(config, run, model, len(history))
+    if not history:  # the given weights are epoch 0
+        judge.record(trainee, history, {"epoch": 0}, time.monotonic())
+    while len(history) <= config.epochs and not _is_over(config, history):
+        started = time.monotonic()
+        epoch = len(history)
+        torch.manual_seed(epoch_seed(config, epoch))
+        train_set.epoch = epoch
+        batches = build_loader(config, train_set, epoch)
+        metrics = refine_epoch(config, trainee, batches, train_set.source.left, reward)
+        judge.record(trainee, history, {"epoch": epoch, **metrics}, started)
+    judge.writer.close()
+    return run / BEST_FOLDER
+
+
+class Reward:
+    """CIDEr-D of captions as a model says them: n-grams of the train split, `<eos>` a word.
+
+    Without `<eos>` among the words a caption that breaks off would lose nothing.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, photos: Sequence[CaptionedPhoto]) -> None:
+        self._vocabulary = vocabulary
+        self._references: dict[tuple[str, bool], list[tuple[str, ...]]] = {}
+        for photo in photos:
+            for mirrored in (False, True):
+                texts = map(swap_sides, photo.captions) if mirrored else photo.captions
+                self._references[photo.name, mirrored] = [
+                    (*tokenize(text, vocabulary.keep_punctuation), END) for text in texts
+                ]
+        upright = (self._references[photo.name, False] for photo in photos)
+        self._scorer = CiderD(upright)
+
+    def __call__(self, token_ids: Tensor, names: Sequence[tuple[str, bool]]) -> Tensor:
+        """Score captions.
+
+        Args:
+            token_ids: (B * K, T + 1), K captions of each photo in turn, from `<sos>` on.
+            names: of the B photos, and whether they are mirrored.
+
+        Returns:
+            (B, K), 0 to 10.
+        """
+        samples = len(token_ids) // len(names)
+        words = self._vocabulary.words
+        scores = [
+            self._scorer.score(
+                tuple(words[token_id] for token_id in row if token_id not in NEVER_DRAWN),
+                self._references[names[number // samples]],
+            )
+            for number, row in enumerate(token_ids.tolist())
+        ]
+        return torch.tensor(scores).view(len(names), samples)
+
+
+def refine_epoch(
+    config: RefineConfig,
+    trainee: Trainee,
+    batches: Iterable[Batch],
+    left: int | None,
+    reward: Reward,
+) -> dict[str, float]:
+    """One pass over the train photos; returns the mean reward and losses."""
+    trainee.model.train()
+    seen: list[tuple[float, ...]] = []
+    bar = tqdm(batches, desc="refining", unit="batch", leave=False)
+    for batch in bar:
+        features = encode_batch(config, trainee.model, batch, left)
+        drawn = draw_captions(config, trainee.model, features)
+        rewards = reward(drawn.cpu(), batch.names)
+        loss, nll, box = _losses(config, trainee.model, features, batch, drawn, rewards)
+        trainee.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        trainee.update(config.clip_norm)
+        length = float((drawn[:, 1:] > UNK_ID).sum(dim=1).float().mean())
+        seen.append((float(rewards.mean()), length, float(nll), float(box)))
+        bar.set_postfix(reward=f"{np.mean(seen, axis=0)[0]:.3f}")
+    means = np.mean(seen, axis=0).tolist()
+    names = ("train_reward", "train_length", "train_loss", "train_box")
+    return dict(zip(names, means, strict=True)) | trainee.rates
+
+
+def _losses(
+    config: RefineConfig,
+    model: ImageCaptioningModel,
+    features: Tensor,
+    batch: Batch,
+    drawn: Tensor,
+    rewards: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, and the parts that teacher forcing has in it; both in one pass of the decoder."""
+    num_photos = len(features)
+    photo_of_row = torch.arange(num_photos, device=drawn.device).repeat_interleave(config.drawn)
+    token_ids = drawn
+    if config.cross_entropy:
+        given = batch.token_ids.to(config.device)
+        token_ids = _stack_padded(drawn, given)
+        photo_of_row = torch.cat([photo_of_row, batch.photo_of_row.to(config.device)])
+    with autocast(config):
+        said = model.decoder.predict(features, caption_inputs(token_ids), photo_of_row)
+    is_drawn = said.rows < len(drawn)
+    loss = policy_loss(_only(said, is_drawn), token_ids, rewards.to(config.device))
+    if not config.cross_entropy:
+        return loss, loss.new_zeros(()), loss.new_zeros(())
+    rest = _only(said, ~is_drawn)
+    losses = caption_losses(
+        rest._replace(rows=rest.rows - len(drawn)),
+        token_ids[len(drawn) :],
+        None if batch.coverage is None else batch.coverage.to(config.device),
+        config.label_smoothing,
+        config.doubly_stochastic,
+        config.box_weight,
+    )
+    return loss + config.cross_entropy * losses.total, losses.nll, losses.box
+
+
+def policy_loss(said: Predictions, token_ids: Tensor, rewards: Tensor) -> Tensor:
+    """What makes captions likelier by how much better than a photo's others they are.
+
+    Args:
+        said: of drawn captions, given as `caption_inputs(token_ids)`.
+        token_ids: (N, T + 1), K captions of each of B photos in turn.
+        rewards: (B, K).
+
+    Returns:
+        The loss per word.
+    """
+    samples = rewards.shape[1]
+    others = (rewards.sum(dim=1, keepdim=True) - rewards) / (samples - 1)
+    advantages = (rewards - others).flatten()  # (N,)
+    chosen = token_ids[said.rows, said.steps + 1].unsqueeze(1)
+    logprobs = said.logits.float().log_softmax(dim=1).gather(1, chosen).squeeze(1)  # (W,)
+    return -(advantages[said.rows] * logprobs).mean()
+
+
+@torch.no_grad()
+def draw_captions(config: RefineConfig, model: ImageCaptioningModel, features: Tensor) -> Tensor:
+    """Draw captions word by word from what an evaluating model says is likely.
+
+    Returns:
+        (B * K, T + 1) token ids from `<sos>` to `<eos>`, then `<pad>`; a caption as long as is
+        allowed has no `<eos>`.
+    """
+    decoder: LSTMWithAttention = model.decoder.eval()
+    with autocast(config):
+        state = decoder.initial_state(features).shared_by(config.drawn)
+        words = [torch.full((len(state.hidden),), START_ID, device=features.device)]
+        ended = torch.zeros_like(words[0], dtype=torch.bool)
+        for _ in range(config.max_length):
+            logits, _, state = decoder.step(words[-1], state)
+            logits[:, NEVER_DRAWN] = -torch.inf
+            drawn = logits.float().softmax(dim=1).multinomial(1).squeeze(1)
+            words.append(drawn.masked_fill(ended, PAD_ID))
+            ended = ended | (drawn == END_ID)
+            if bool(ended.all()):
+                break
+    decoder.train()
+    return torch.stack(words, dim=1)
+
+
+def _stack_padded(first: Tensor, second: Tensor) -> Tensor:
+    width = max(first.shape[1], second.shape[1])
+    return torch.cat(
+        [pad(part, (0, width - part.shape[1]), value=PAD_ID) for part in (first, second)]
+    )
+
+
+def _only(said: Predictions, wanted: Tensor) -> Predictions:
+    return Predictions(*(tensor[wanted] for tensor in said))
+
+
+def _is_over(config: RefineConfig, history: Sequence[dict[str, Any]]) -> bool:
+    """Whether the best epoch lies further back than patience goes."""
+    scores = [row[KEPT_SCORE] for row in history]
+    return len(scores) - 1 - scores.index(max(scores)) >= config.patience
+
+
+def _set_dropout(model: ImageCaptioningModel, share: float) -> None:
+    for module in model.decoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
