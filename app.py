@@ -142,7 +142,11 @@ def serve(demo: gr.Blocks, **settings: Any) -> str:
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Serve the captioning page.")
-    parser.add_argument("--checkpoint", help="checkpoint folder (default: the released one)")
+    parser.add_argument(
+        "--checkpoint",
+        help="checkpoint folder, or owner/name of a model on the Hugging Face Hub "
+        "(default: the released one)",
+    )
     # Without a default here Gradio takes its environment variables, which a Space sets.
     parser.add_argument("--server-name", help="default: GRADIO_SERVER_NAME, or 127.0.0.1")
     parser.add_argument("--server-port", type=int, help="default: the first free one from 7860")

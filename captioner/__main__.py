@@ -194,7 +194,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint",
         metavar="FOLDER",
-        help="a folder that save_model wrote; default: the bundled",
+        help="a folder that save_model wrote, or owner/name of a model on the Hugging Face Hub; "
+        "default: the bundled",
     )
     parser.add_argument(
         "--device", type=_device, default="cpu", help="cpu, cuda, mps, ...; default: %(default)s"

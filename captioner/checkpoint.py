@@ -1,6 +1,7 @@
 """Saving and loading: a folder with config.json, vocabulary.json and model.safetensors.
 
-Knows files and the model; nothing in a checkpoint is code, so loading one runs none.
+Knows files, the Hugging Face Hub and the model; nothing in a checkpoint is code, so loading one
+runs none.
 """
 
 import dataclasses
@@ -11,6 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # of whichever HTTP library it uses
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -23,10 +32,14 @@ from captioner.vocabulary import Vocabulary
 FORMAT = "captioner"
 FORMAT_VERSION = 1
 CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocabulary.json", "model.safetensors"
-MAY_STAND_ALONE = {"README.md", ".gitignore"}
+CHECKPOINT_FILES = (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
+CARD_FILE = "README.md"
+MAY_STAND_ALONE = {CARD_FILE, ".gitignore"}
 """Files of a folder that is going to be a checkpoint."""
 BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
 """The released checkpoint, in a clone of the repository."""
+HUB_ERRORS = (HTTPError, OSError, RuntimeError)
+"""What huggingface_hub raises when the Hub refuses, cannot be reached, or breaks off."""
 
 
 def save_model(model: ImageCaptioningModel, folder: str | Path) -> None:
@@ -58,29 +71,26 @@ def save_model(model: ImageCaptioningModel, folder: str | Path) -> None:
 
 
 def load_model(
-    folder: str | Path | None = None, device: torch.device | str = "cpu"
+    checkpoint: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> ImageCaptioningModel:
-    """Read a checkpoint folder.
+    """Read a checkpoint.
 
     Args:
-        folder: by default the released checkpoint in the repository's `checkpoints/`.
+        checkpoint: a folder that save_model wrote, or "owner/name" or "owner/name@revision" of a
+            model on the Hugging Face Hub, where there is no folder of that name; a Path is always
+            a folder. By default the released checkpoint in the repository's `checkpoints/`.
         device: where the model shall compute.
 
     Returns:
         The model in float32, evaluating.
 
     Raises:
-        FileNotFoundError: there is no such folder, or a file is missing in it.
+        FileNotFoundError: there is no such folder or model, the Hub cannot be reached and its
+            cache does not hold the model, or a file is missing in the checkpoint.
         ValueError: it is not a checkpoint of this program, or it is damaged; never loads a part.
     """
-    folder = BUNDLED if folder is None else Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"no checkpoint folder {folder}; name a folder that save_model wrote"
-        )
-    for name in (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is not a whole checkpoint: {name} is missing in it")
+    folder = _find_checkpoint(BUNDLED if checkpoint is None else checkpoint)
+    _require_files(folder, str(folder))
     config = _config_from_json(_read_json(folder / CONFIG_FILE), folder / CONFIG_FILE)
     try:
         vocabulary = Vocabulary.from_json(_read_json(folder / VOCABULARY_FILE))
@@ -89,6 +99,90 @@ def load_model(
     model = ImageCaptioningModel(config, vocabulary, FeatureExtractor(config.encoder, "random"))
     _load_weights(model, folder / WEIGHTS_FILE)
     return model.to(device).eval()
+
+
+def split_hub_name(text: str) -> tuple[str, str | None] | None:
+    """Read "owner/name" or "owner/name@revision".
+
+    Returns:
+        "owner/name", and the revision if there is one; None for what the Hub takes for no name.
+    """
+    repo, at, revision = text.partition("@")
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        return None
+    return (repo, revision or None) if "/" in repo and bool(at) == bool(revision) else None
+
+
+def download_checkpoint(
+    repo: str, revision: str | None = None, cache: str | Path | None = None
+) -> Path:
+    """Fetch a checkpoint's three files, and no others, from the Hugging Face Hub.
+
+    Args:
+        repo: "owner/name".
+        revision: a branch, tag or commit; by default the main branch.
+        cache: folder to keep them in; by default huggingface_hub's own.
+
+    Returns:
+        The folder they are in. Where the Hub does not answer, that of an earlier download.
+
+    Raises:
+        FileNotFoundError: the Hub did not give them, and why; or it does not have all three.
+    """
+    try:
+        folder = snapshot_download(
+            repo, revision=revision, cache_dir=cache, allow_patterns=list(CHECKPOINT_FILES)
+        )
+    except RevisionNotFoundError as error:
+        raise FileNotFoundError(f"{repo} on the Hugging Face Hub has no {revision}") from error
+    except HUB_ERRORS as error:
+        if hub_status(error) in (401, 403, 404):
+            reason = "it has no such model that you may read; check the name, or `hf auth login`"
+        else:
+            reason = f"{hub_trouble(error)}; try again when it can be reached"
+        raise FileNotFoundError(f"the Hugging Face Hub did not give {repo}: {reason}") from error
+    _require_files(Path(folder), f"{repo} on the Hugging Face Hub")
+    return Path(folder)
+
+
+def hub_status(error: Exception) -> int | None:
+    """HTTP status with which the Hub refused; None when something else was the matter."""
+    refusal = error if isinstance(error, HfHubHTTPError) else error.__cause__
+    return refusal.response.status_code if isinstance(refusal, HfHubHTTPError) else None
+
+
+def hub_trouble(error: Exception) -> str:
+    """Say shortly what one of HUB_ERRORS was, without anything of what was sent to the Hub."""
+    if status := hub_status(error):
+        return f"it answered with status {status}"
+    cause = error.__cause__ or error
+    # An HTTP library may quote a malformed header, and so the token; the system never does.
+    return str(cause).partition("\n")[0] if isinstance(cause, OSError) else type(cause).__name__
+
+
+def _find_checkpoint(checkpoint: str | Path) -> Path:
+    folder = Path(checkpoint)
+    if folder.is_dir():
+        return folder
+    hint = "name a folder that save_model wrote"
+    if not isinstance(checkpoint, str):
+        raise FileNotFoundError(f"no checkpoint folder {folder}; {hint}")
+    hub_name = None if folder.exists() else split_hub_name(checkpoint)
+    if hub_name is None:
+        hint += ", or owner/name of a model on the Hugging Face Hub"
+        raise FileNotFoundError(f"no checkpoint folder {folder}; {hint}")
+    try:
+        return download_checkpoint(*hub_name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no checkpoint folder {checkpoint}, and {error}") from error
+
+
+def _require_files(folder: Path, name: str) -> None:
+    for file in CHECKPOINT_FILES:
+        if not (folder / file).is_file():
+            raise FileNotFoundError(f"{name} is not a whole checkpoint: {file} is missing in it")
 
 
 def _refuse_foreign(folder: Path) -> None:

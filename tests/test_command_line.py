@@ -194,7 +194,7 @@ def test_a_missing_or_damaged_checkpoint_ends_with_status_2(
     status, lines, errors = run(folder / "a.png")
     assert (status, lines) == (2, [])
     assert errors == f"captioner: no checkpoint folder {checkpoint}; name a folder that " + (
-        "save_model wrote\n"
+        "save_model wrote, or owner/name of a model on the Hugging Face Hub\n"
     )
 
 
