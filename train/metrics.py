@@ -1,21 +1,26 @@
-"""Caption scores: pycocoevalcap's, on references as people wrote them.
+"""Caption scores: pycocoevalcap's, on references as people wrote them; and how captions vary.
 
 Knows texts; knows nothing of models. Needs a Java runtime for the PTB tokenizer and METEOR.
 """
 
-import contextlib
-import io
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
-from pycocoevalcap.bleu.bleu import Bleu
+import numpy as np
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
+from captioner.vocabulary import tokenize
+from train.bootstrap import Array, Tally, ratio
+
 Texts = Mapping[str, Sequence[str]]
+MAX_ORDER = 4
+"""Longest n-grams that BLEU counts."""
 
 
 class Scorer:
@@ -34,17 +39,28 @@ class Scorer:
             raise FileNotFoundError(
                 "scoring needs Java; install a runtime (Debian: apt install default-jre-headless)"
             )
-        self._references = _tokenize(references)
+        self._references = _ptb_tokenize(references)
 
     def score(self, captions: Mapping[str, str], meteor: bool = False) -> dict[str, float]:
-        """Score one caption per photo, times 100.
+        """Score one caption per photo, times 100. Arguments and errors as `tally`.
+
+        Returns:
+            BLEU-1 to BLEU-4, ROUGE-L, CIDEr-D and perhaps METEOR, as pycocoevalcap gives them.
+        """
+        return {name: tally.score for name, tally in self.tally(captions, meteor).items()}
+
+    def tally(self, captions: Mapping[str, str], meteor: bool = False) -> dict[str, Tally]:
+        """Count what the scores of one caption per photo, times 100, are made of.
+
+        BLEU and METEOR are formulas on counts that are summed over photos. ROUGE-L and CIDEr-D are
+        means over photos; CIDEr-D's document frequencies are those of all photos in every sample.
 
         Args:
             captions: by photo name, for exactly the photos that have references.
-            meteor: score METEOR too, which takes some seconds.
+            meteor: count for METEOR too, which takes some seconds.
 
         Returns:
-            BLEU-1 to BLEU-4, ROUGE-L, CIDEr-D and perhaps METEOR.
+            By name of the score.
 
         Raises:
             ValueError: captions and references are not of the same photos.
@@ -54,27 +70,117 @@ class Scorer:
                 f"captions are of {len(captions)} photos, references of {len(self._references)}; "
                 "they must be the same photos"
             )
-        hypotheses = _tokenize({name: [text] for name, text in captions.items()})
-        scores: dict[str, Any] = {}
-        with contextlib.redirect_stdout(io.StringIO()):  # Bleu prints its lengths
-            bleu, _ = Bleu(4).compute_score(self._references, hypotheses)
-            scores |= {f"BLEU-{n}": value for n, value in enumerate(bleu, start=1)}
-            if meteor:
-                scores["METEOR"] = _meteor(self._references, hypotheses)
-            scores["ROUGE-L"], _ = Rouge().compute_score(self._references, hypotheses)
-            scores["CIDEr-D"], _ = Cider().compute_score(self._references, hypotheses)
-        return {name: 100 * float(value) for name, value in scores.items()}
+        references = self._references
+        hypotheses = _ptb_tokenize({name: [text] for name, text in captions.items()})
+        counts = _bleu_counts(references, hypotheses)
+        tallies = {
+            f"BLEU-{n}": Tally(counts, partial(_bleu, order=n)) for n in range(1, MAX_ORDER + 1)
+        }
+        if meteor:
+            tallies["METEOR"] = Tally(_meteor_counts(references, hypotheses), _meteor)
+        for name, scorer in (("ROUGE-L", Rouge()), ("CIDEr-D", Cider())):
+            _, scores = scorer.compute_score(references, hypotheses)
+            tallies[name] = ratio(100 * scores, np.ones(len(scores)))
+        return tallies
 
 
-def _meteor(references: dict[str, list[str]], hypotheses: dict[str, list[str]]) -> float:
+def _bleu_counts(references: Texts, hypotheses: Texts) -> Array:
+    """Per photo its length, the closest reference's, n-grams, and those in references; (B, 10)."""
+    scorer = BleuScorer(n=MAX_ORDER)
+    for name, group in references.items():
+        scorer += (hypotheses[name][0], group)
+    return np.array([_bleu_row(**said) for said in scorer.ctest], dtype=np.float64)
+
+
+def _bleu_row(
+    testlen: int, reflen: Sequence[int], guess: Sequence[int], correct: Sequence[int]
+) -> list[int]:
+    closest = min(reflen, key=lambda length: (abs(length - testlen), length))
+    return [testlen, closest, *guess, *correct]
+
+
+def _bleu(sums: Array, order: int) -> Array:
+    """Corpus BLEU of summed counts (..., 10), times 100.
+
+    Source: Papineni et al. 2002, sec. 2.3; the small numbers are pycocoevalcap's.
+    """
+    guessed, correct = sums[..., 2 : 2 + order], sums[..., 2 + MAX_ORDER : 2 + MAX_ORDER + order]
+    precisions = (correct + 1e-15) / (guessed + 1e-9)
+    length_ratio = (sums[..., 0] + 1e-15) / (sums[..., 1] + 1e-9)
+    brevity = np.exp(np.minimum(0, 1 - 1 / length_ratio))
+    return 100 * brevity * precisions.prod(axis=-1) ** (1 / order)
+
+
+def _meteor_counts(references: Texts, hypotheses: Texts) -> Array:
+    """Per photo the counts of METEOR's best alignment, (B, 23)."""
     scorer = Meteor()
     with scorer.meteor_p:  # closes the pipes and waits, which the package leaves undone
-        score, _ = scorer.compute_score(references, hypotheses)
+        lines = [scorer._stat(hypotheses[name][0], group) for name, group in references.items()]
         scorer.meteor_p.kill()
-    return score
+    counts = np.array([line.split() for line in lines], dtype=np.float64)
+    whole = (counts[:, 20] == 1) & (counts[:, [21, 22]] == counts[:, :2]).all(axis=1)
+    counts[whole, 20] = 0  # what is the same from end to end is not in chunks
+    return counts
 
 
-def _tokenize(texts: Texts) -> dict[str, list[str]]:
+def _meteor(sums: Array) -> Array:
+    """Corpus METEOR 1.5 of summed counts (..., 23), times 100.
+
+    Columns are words and function words, of hypothesis and reference in turn (4); matches of
+    content and of function words, of hypothesis and reference in turn, by each of the matchers
+    exact, stem, synonym, paraphrase (16); chunks; matched words of hypothesis and reference.
+
+    Source: Denkowski and Lavie 2014 (Meteor Universal), sec. 2; the weights are the package's for
+    English.
+    """
+    alpha, beta, gamma, delta = 0.85, 0.2, 0.6, 0.75
+    matchers = sums[..., 4:20].reshape(*sums.shape[:-1], 4, 4)
+    matches = np.einsum("...mc,m->...c", matchers, [1.0, 0.6, 0.8, 0.6])
+    words, function_words = sums[..., 0:2], sums[..., 2:4]
+    matched = delta * matches[..., 0:2] + (1 - delta) * matches[..., 2:4]
+    found = matched / (delta * (words - function_words) + (1 - delta) * function_words)
+    precision, recall = found[..., 0], found[..., 1]
+    mean = 1 / ((1 - alpha) / precision + alpha / recall)
+    fragmentation = sums[..., 20] / (sums[..., 21:23].sum(axis=-1) / 2)
+    return 100 * np.nan_to_num(mean * (1 - gamma * fragmentation**beta))
+
+
+def _ptb_tokenize(texts: Texts) -> dict[str, list[str]]:
     return PTBTokenizer().tokenize(
         {name: [{"caption": text} for text in group] for name, group in texts.items()}
     )
+
+
+def diversity(captions: Sequence[str], train_captions: Iterable[str]) -> dict[str, float]:
+    """Say how captions vary, their words taken without punctuation.
+
+    Args:
+        captions: one or more.
+        train_captions: all captions of the train split.
+
+    Returns:
+        `distinct_words`, the number of different words in all captions; `mean_length` in words; and
+        shares of the captions, 0 to 1: `word_twice_in_a_row`; `repeated_bigram` and
+        `repeated_trigram`, those that hold a run of two or three words twice; `novel`, those that
+        are no train caption; `duplicate`, those that another photo was given too.
+    """
+    said = [tuple(tokenize(text, keep_punctuation=False)) for text in captions]
+    known = {tuple(tokenize(text, keep_punctuation=False)) for text in train_captions}
+    times = Counter(said)
+    shares = {
+        "word_twice_in_a_row": [any(map(str.__eq__, words, words[1:])) for words in said],
+        "repeated_bigram": [_repeats(words, 2) for words in said],
+        "repeated_trigram": [_repeats(words, 3) for words in said],
+        "novel": [words not in known for words in said],
+        "duplicate": [times[words] > 1 for words in said],
+    }
+    return {
+        "distinct_words": len({word for words in said for word in words}),
+        "mean_length": float(np.mean([len(words) for words in said])),
+        **{name: float(np.mean(flags)) for name, flags in shares.items()},
+    }
+
+
+def _repeats(words: Sequence[str], n: int) -> bool:
+    runs = [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
+    return len(set(runs)) < len(runs)
