@@ -168,6 +168,16 @@ def test_captions_become_better_and_the_best_is_kept(data: Path, tmp_path: Path)
     assert (best / "model.safetensors").exists()
 
 
+def test_boxes_fall_on_the_regions_of_the_checkpoint(data: Path, tmp_path: Path) -> None:
+    """Its input size is its own, whatever size the configuration has for new models."""
+    phrases = [[0, 1, [[0.0, 0.0, 0.5, 1.0]]]]
+    caption = {"words": ["the", "dog", "sleeps", "."], "phrases": phrases}
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({f"{number}.jpg": {"captions": [caption]} for number in range(12)}))
+    refine(config(data, tmp_path, boxes=boxes, cross_entropy=0.5, epochs=1))
+    assert rows_of(tmp_path / "run")[1]["train_box"] > 0
+
+
 def test_it_stops_when_nothing_gets_better(data: Path, tmp_path: Path) -> None:
     refine(config(data, tmp_path, lr=1e-12, epochs=9, patience=2))
     assert [row["epoch"] for row in rows_of(tmp_path / "run")] == [0, 1, 2]

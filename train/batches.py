@@ -54,7 +54,7 @@ def build_dataset(
     cover = None
     if config.boxes is not None:
         phrases = read_phrases(config.boxes, photos, model.vocabulary.keep_punctuation)
-        grid = model.encoder.grid(config.image_size)
+        grid = model.encoder.grid(preprocess.image_size)
         cover = Coverage(phrases, grid, config.box_words == "all")
     return Flickr30kDataset(
         photos,

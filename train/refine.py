@@ -23,7 +23,7 @@ from captioner.vocabulary import END, END_ID, PAD_ID, START_ID, UNK_ID, Vocabula
 from train.batches import build_dataset, build_loader, epoch_seed
 from train.cider import CiderD
 from train.config import RefineConfig
-from train.data import Batch, CaptionedPhoto, load_split, swap_sides
+from train.data import Batch, CaptionedPhoto, has_sides, load_split, swap_sides
 from train.loop import BEST_FOLDER, KEPT_SCORE, Judge, steps_per_epoch
 from train.objective import autocast, caption_inputs, caption_losses, encode_batch
 from train.optim import Trainee
@@ -82,13 +82,17 @@ class Reward:
         self._vocabulary = vocabulary
         self._references: dict[tuple[str, bool], list[tuple[str, ...]]] = {}
         for photo in photos:
-            for mirrored in (False, True):
-                texts = map(swap_sides, photo.captions) if mirrored else photo.captions
-                self._references[photo.name, mirrored] = [
-                    (*tokenize(text, vocabulary.keep_punctuation), END) for text in texts
-                ]
-        upright = (self._references[photo.name, False] for photo in photos)
-        self._scorer = CiderD(upright)
+            upright = [self._words(text) for text in photo.captions]
+            mirrored = [
+                self._words(swap_sides(text)) if has_sides(text) else words
+                for text, words in zip(photo.captions, upright, strict=True)
+            ]
+            self._references[photo.name, False] = upright
+            self._references[photo.name, True] = mirrored
+        self._scorer = CiderD(self._references[photo.name, False] for photo in photos)
+
+    def _words(self, text: str) -> tuple[str, ...]:
+        return (*tokenize(text, self._vocabulary.keep_punctuation), END)
 
     def __call__(self, token_ids: Tensor, names: Sequence[tuple[str, bool]]) -> Tensor:
         """Score captions.
