@@ -1,8 +1,9 @@
 """Captions for photos, with where the model looked for each word."""
 
+from captioner.captions import Caption, Occlusion, Word
 from captioner.checkpoint import load_model, save_model
 from captioner.decoder import Attention, EmbeddingLayer, LSTMWithAttention
-from captioner.decoding import Caption, DecodingOptions, Word
+from captioner.decoding import DecodingOptions
 from captioner.encoder import FeatureExtractor
 from captioner.images import PreprocessConfig, load_image
 from captioner.model import Features, ImageCaptioningModel, ModelConfig
@@ -18,6 +19,7 @@ __all__ = [
     "ImageCaptioningModel",
     "LSTMWithAttention",
     "ModelConfig",
+    "Occlusion",
     "PreprocessConfig",
     "Vocabulary",
     "Word",

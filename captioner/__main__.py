@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from captioner.captions import Caption
 from captioner.checkpoint import load_model
-from captioner.decoding import Caption, DecodingOptions
+from captioner.decoding import DecodingOptions
 from captioner.images import load_image
 from captioner.model import Features, ImageCaptioningModel
 from captioner.visualization import attention_sheet, overlay

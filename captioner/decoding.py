@@ -1,19 +1,29 @@
-"""Decoding: from a step function to captions, by greedy or beam search.
+"""Decoding: from a step function to captions, by greedy search, beam search or chance.
 
 Knows token ids and a step function; knows nothing of images. Shape letters are those of
 `captioner.model`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from captioner.vocabulary import END_ID, PAD_ID, SPECIALS, START_ID, UNK_ID, detokenize
+from captioner.rules import (
+    Rule,
+    ban_special_tokens,
+    ban_words,
+    block_repeated_ngrams,
+    draw,
+    hold_back_end,
+    keep_top_k,
+    keep_top_p,
+    say_only,
+)
+from captioner.vocabulary import END_ID, SPECIALS, START_ID
 
 NUM_ALTERNATIVES = 5
 
@@ -35,10 +45,24 @@ class Step(Protocol, Generic[S]):
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How to search for a caption. Chosen per call, never stored in a model."""
+    """How to find captions. Chosen per call, never stored in a model."""
 
     beam_size: int = 3
     """Hypotheses kept at each word; 1 is greedy search."""
+    num_captions: int = 1
+    """Different captions wanted of a photo. A beam is never smaller than this."""
+    diversity: float = 0.0
+    """How much less likely, in nats, an earlier caption makes a word at the same place; 0 gives
+    the best captions of one beam, more gives each caption a beam of its own."""
+    temperature: float = 0.0
+    """Above 0, words are drawn by chance in place of a beam search: 1 as likely as the model
+    thinks, below 1 more of what is likely, above 1 more of what is not."""
+    top_k: int = 0
+    """Draw only from so many of the likeliest words; 0 from all."""
+    top_p: float = 1.0
+    """Draw only from the fewest likeliest words that together are so probable."""
+    seed: int = 0
+    """Of what is drawn: the same seed draws the same captions."""
     max_length: int = 30
     """Most words in a caption."""
     min_length: int = 1
@@ -47,67 +71,38 @@ class DecodingOptions:
     """Power of the length by which log-probabilities are divided; 0 prefers short captions."""
     no_repeat_ngram: int = 3
     """No run of this many words may stand twice in a caption; 0 allows all."""
+    banned_words: tuple[str, ...] = ()
+    """Words never to say. They may still be among a word's alternatives."""
+    prefix: str = ""
+    """Words that the caption begins with."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("beam_size", 1, 100),
+            ("num_captions", 1, 100),
+            ("diversity", 0.0, 100),
+            ("temperature", 0.0, 100),
+            ("top_k", 0, 1_000_000),
+            ("seed", 0, 2**63 - 1),
             ("max_length", 1, 200),
             ("min_length", 0, self.max_length),
-            ("length_penalty", 0, 10),
+            ("length_penalty", 0.0, 10),
             ("no_repeat_ngram", 0, 200),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int) and name != "length_penalty":
+            if not isinstance(value, int) and not isinstance(low, float):
                 raise ValueError(f"{name} must be a whole number, got {value!r}")
             if not low <= value <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, got {value}")
-
-
-@dataclass(frozen=True)
-class Word:
-    """One word of a caption, with what the model saw and thought when it said it."""
-
-    text: str
-    probability: float
-    """The model's probability of this word after the words before it, 0 to 1."""
-    alternatives: tuple[tuple[str, float], ...]
-    """The most probable other words, with their probabilities, best first."""
-    alpha: np.ndarray[Any, np.dtype[np.float32]]
-    """Attention, float32 (rows, cols), sums to 1."""
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A caption and how it came about. Plain data: holds no tensor and no model."""
-
-    words: tuple[Word, ...]
-    score: float
-    """Length-normalised log-probability, by which a search ranks; higher is better, at most 0."""
-    grid: tuple[int, int]
-    """Rows and columns of each word's attention."""
-
-    def __str__(self) -> str:
-        return detokenize([word.text for word in self.words])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON data, as the command line and the page's endpoint give it.
-
-        Probabilities are rounded to 4 places, attention to 5 and the score to 4.
-        """
-        return {
-            "caption": str(self),
-            "score": round(self.score, 4),
-            "grid": list(self.grid),
-            "words": [
-                {
-                    "text": word.text,
-                    "probability": round(word.probability, 4),
-                    "alternatives": [[text, round(p, 4)] for text, p in word.alternatives],
-                    "alpha": [[round(float(a), 5) for a in row] for row in word.alpha],
-                }
-                for word in self.words
-            ],
-        }
+                raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if not self.temperature and (self.top_k or self.top_p < 1):
+            raise ValueError("top_k and top_p are for drawing words: set temperature above 0")
+        if not isinstance(self.prefix, str):
+            raise ValueError(f"prefix must be text, got {self.prefix!r}")
+        if isinstance(self.banned_words, str):
+            raise ValueError(f"banned_words must be a list of words, got {self.banned_words!r}")
+        object.__setattr__(self, "banned_words", tuple(self.banned_words))
 
 
 class Choice(NamedTuple):
@@ -133,43 +128,27 @@ class Hypothesis(NamedTuple):
         return [choice.token_id for choice in self.choices]
 
 
-Rule = Callable[[Tensor, Tensor], Tensor]
-"""Sets forbidden entries of logprobs (N, V) to -inf, given the token_ids (N, t) so far."""
+class Words(NamedTuple):
+    """The words of `DecodingOptions` as the token ids that a search knows."""
+
+    given: tuple[int, ...] = ()
+    """What every caption begins with, whatever the rules; the whole of it, if `<eos>` is last."""
+    banned: tuple[int, ...] = ()
 
 
-def ban_special_tokens(logprobs: Tensor, token_ids: Tensor) -> Tensor:
-    """Never say `<pad>`, `<sos>` or `<unk>`."""
-    banned = torch.tensor([PAD_ID, START_ID, UNK_ID], device=logprobs.device)
-    return logprobs.index_fill(1, banned, -torch.inf)
+NO_WORDS = Words()
 
 
-def hold_back_end(logprobs: Tensor, token_ids: Tensor, min_length: int) -> Tensor:
-    """Do not end before `min_length` words."""
-    if token_ids.shape[1] >= min_length:
-        return logprobs
-    return logprobs.index_fill(1, torch.tensor([END_ID], device=logprobs.device), -torch.inf)
-
-
-def block_repeated_ngrams(logprobs: Tensor, token_ids: Tensor, n: int) -> Tensor:
-    """Do not complete a run of `n` words that the sequence holds already."""
-    length = token_ids.shape[1]
-    if length < n:
-        return logprobs
-    runs = token_ids.unfold(1, n, 1)  # (N, length - n + 1, n)
-    tail = token_ids[:, length - n + 1 :].unsqueeze(1)  # (N, 1, n - 1)
-    repeated = (runs[:, :, : n - 1] == tail).all(dim=2)
-    rows, places = repeated.nonzero(as_tuple=True)
-    blocked = logprobs.clone()
-    blocked[rows, runs[rows, places, n - 1]] = -torch.inf
-    return blocked
-
-
-def rules_of(options: DecodingOptions) -> list[Rule]:
-    """The rules that `options` ask for, in the order they apply."""
+def rules_at(length: int, options: DecodingOptions, words: Words) -> list[Rule]:
+    """The rules for the token after so many, in the order they apply."""
+    if length < len(words.given):
+        return [partial(say_only, token_id=words.given[length])]
     rules: list[Rule] = [
         ban_special_tokens,
         partial(hold_back_end, min_length=options.min_length),
     ]
+    if words.banned:
+        rules.append(partial(ban_words, banned=words.banned))
     if options.no_repeat_ngram:
         rules.append(partial(block_repeated_ngrams, n=options.no_repeat_ngram))
     return rules
@@ -181,23 +160,29 @@ def search(
     num_photos: int,
     options: DecodingOptions,
     device: torch.device | str = "cpu",
+    words: Words = NO_WORDS,
 ) -> list[list[Hypothesis]]:
-    """Find the best captions of several photos at once.
+    """Find captions of several photos at once.
 
     Args:
         step: the decoder's step.
         state: the decoder's first state, B rows, one per photo.
         num_photos: B.
-        options: beam_size 1 searches greedily.
+        options: a temperature above 0 draws; else beam_size 1 searches greedily.
         device: where the step computes.
+        words: for the words among the options, which this does not read.
 
     Returns:
-        For each photo at least one and at most beam_size hypotheses, best score first. Only when
-        none ended within max_length is there an unfinished one, the best of them.
+        For each photo different hypotheses, best score first: at least one; of a beam at most
+        beam_size or num_captions, whichever is more; of captions that are drawn, or that have a
+        beam each, at most num_captions. Only when none ended within max_length is there an
+        unfinished one among those of a beam, the best of them.
     """
-    if options.beam_size == 1:
-        return greedy_search(step, state, num_photos, options, device)
-    return beam_search(step, state, num_photos, options, device)
+    if options.temperature:
+        return sample(step, state, num_photos, options, device, words)
+    if options.beam_size == options.num_captions == 1:
+        return greedy_search(step, state, num_photos, options, device, words)
+    return beam_search(step, state, num_photos, options, device, words)
 
 
 def greedy_search(
@@ -206,35 +191,91 @@ def greedy_search(
     num_photos: int,
     options: DecodingOptions,
     device: torch.device | str = "cpu",
+    words: Words = NO_WORDS,
 ) -> list[list[Hypothesis]]:
     """Take the most probable word at each step. Arguments and result as `search`."""
-    rules = rules_of(options)
-    token_ids = torch.empty(num_photos, 0, dtype=torch.long, device=device)
-    choices: list[list[Choice]] = [[] for _ in range(num_photos)]
-    totals = [0.0] * num_photos
-    finished: list[bool | None] = [None] * num_photos  # None while still talking
+    found = _one_by_one(_likeliest, step, state, num_photos, options, device, words)
+    return [[hypothesis] for hypothesis in found]
+
+
+def sample(
+    step: Step[S],
+    state: S,
+    num_photos: int,
+    options: DecodingOptions,
+    device: torch.device | str = "cpu",
+    words: Words = NO_WORDS,
+) -> list[list[Hypothesis]]:
+    """Draw num_captions captions of each photo. Arguments and result as `search`.
+
+    A photo's captions do not depend on the other photos of the batch. Captions that are drawn
+    twice are given once.
+    """
+    count = options.num_captions
+    generator = torch.Generator().manual_seed(options.seed)
+
+    def choose(logprobs: Tensor, token_ids: Tensor) -> Tensor:
+        logprobs = logprobs / options.temperature
+        if options.top_k:
+            logprobs = keep_top_k(logprobs, token_ids, options.top_k)
+        if options.top_p < 1:
+            logprobs = keep_top_p(logprobs, token_ids, options.top_p)
+        chance = torch.rand(count, generator=generator).repeat(num_photos)
+        silent = (logprobs == -torch.inf).all(dim=1, keepdim=True)
+        return draw(logprobs.masked_fill(silent, 0.0).softmax(dim=1), chance.to(logprobs.device))
+
+    rows = torch.arange(num_photos, device=device).repeat_interleave(count)
+    drawn = _one_by_one(choose, step, state.select(rows), len(rows), options, device, words)
+    return [
+        _best(_different(drawn[start : start + count]), count)
+        for start in range(0, len(drawn), count)
+    ]
+
+
+Choose = Callable[[Tensor, Tensor], Tensor]
+"""Picks a token for each row (N,), from logprobs (N, V) and the token_ids (N, t) so far."""
+
+
+def _likeliest(logprobs: Tensor, token_ids: Tensor) -> Tensor:
+    return logprobs.argmax(dim=1)
+
+
+def _one_by_one(
+    choose: Choose,
+    step: Step[S],
+    state: S,
+    num_rows: int,
+    options: DecodingOptions,
+    device: torch.device | str,
+    words: Words,
+) -> list[Hypothesis]:
+    """Say word after word in every row, and look back at none."""
+    token_ids = torch.empty(num_rows, 0, dtype=torch.long, device=device)
+    choices: list[list[Choice]] = [[] for _ in range(num_rows)]
+    totals = [0.0] * num_rows
+    finished: list[bool | None] = [None] * num_rows  # None while still talking
     for length in range(options.max_length + 1):
+        rules = rules_at(length, options, words)
         logprobs, prediction, state = _predict(step, state, token_ids, rules)
-        best, words = logprobs.max(dim=1)
-        for photo in (index for index, end in enumerate(finished) if end is None):
-            if best[photo] == -torch.inf:  # the rules leave nothing to say
-                finished[photo] = False
-            elif words[photo] == END_ID:
-                totals[photo] += float(best[photo])
-                finished[photo] = True
+        chosen = choose(logprobs, token_ids)
+        values = logprobs.gather(1, chosen.unsqueeze(1)).squeeze(1).tolist()
+        for row in (index for index, end in enumerate(finished) if end is None):
+            if values[row] == -torch.inf:  # the rules leave nothing to say
+                finished[row] = False
+            elif chosen[row] == END_ID:
+                totals[row] += values[row]
+                finished[row] = True
             elif length == options.max_length:
-                finished[photo] = False
+                finished[row] = False
             else:
-                totals[photo] += float(best[photo])
-                choices[photo].append(
-                    prediction.choice(photo, int(words[photo]), float(best[photo]))
-                )
+                totals[row] += values[row]
+                choices[row].append(prediction.choice(row, int(chosen[row]), values[row]))
         if None not in finished:
             break
-        token_ids = torch.cat([token_ids, words.unsqueeze(1)], dim=1)
+        token_ids = torch.cat([token_ids, chosen.unsqueeze(1)], dim=1)
     return [
-        [_hypothesis(choices[photo], totals[photo], bool(finished[photo]), options)]
-        for photo in range(num_photos)
+        _hypothesis(choices[row], totals[row], bool(finished[row]), options)
+        for row in range(num_rows)
     ]
 
 
@@ -244,53 +285,26 @@ def beam_search(
     num_photos: int,
     options: DecodingOptions,
     device: torch.device | str = "cpu",
+    words: Words = NO_WORDS,
 ) -> list[list[Hypothesis]]:
-    """Keep the beam_size best hypotheses at each step. Arguments and result as `search`.
+    """Keep the best hypotheses at each step. Arguments and result as `search`.
 
-    Stops for a photo when no live hypothesis can still beat its beam_size best finished ones.
+    Stops for a beam when no live hypothesis can still beat its best finished ones. With diversity
+    there are as many beams as captions are wanted, and each avoids what those before it say.
+
+    Source of the latter: Vijayakumar et al. (arXiv:1610.02424), sec. 4, Hamming diversity, with
+    groups of beam_size each.
     """
-    rules = rules_of(options)
-    beam_size = options.beam_size
-    first_rows = torch.arange(num_photos, device=device).unsqueeze(1) * beam_size  # (B, 1)
-    state = state.select(torch.arange(num_photos, device=device).repeat_interleave(beam_size))
-    token_ids = torch.empty(num_photos * beam_size, 0, dtype=torch.long, device=device)
-    totals = torch.full((num_photos, beam_size), -torch.inf, device=device)
-    totals[:, 0] = 0.0  # the beams of a photo start equal: only one may speak first
-    trail: list[_Steps] = []
-    finished: list[list[Hypothesis]] = [[] for _ in range(num_photos)]
+    beams = _Beams(num_photos, options, torch.device(device), words)
+    state = state.select(beams.first_rows)
     for length in range(options.max_length + 1):
-        logprobs, prediction, state = _predict(step, state, token_ids, rules)
-        candidates = totals.view(-1, 1) + logprobs  # (B*K, V)
-        vocab_size = candidates.shape[1]
-        new_totals, picks = candidates.view(num_photos, -1).topk(beam_size, dim=1)  # (B, K)
-        parents = picks.div(vocab_size, rounding_mode="floor") + first_rows
-        tokens = picks % vocab_size
-        alive = new_totals > -torch.inf
-        ended = alive & (tokens == END_ID)
-        for photo, beam in ended.nonzero().tolist():
-            choices = _walk_back(trail, int(parents[photo, beam]))
-            total = float(new_totals[photo, beam])
-            finished[photo].append(_hypothesis(choices, total, True, options))
-        for photo in range(num_photos):
-            silent = length == options.max_length or not alive[photo].any()
-            if silent and not finished[photo] and totals[photo].max() > -torch.inf:
-                row = int(totals[photo].argmax())
-                choices = _walk_back(trail, photo * beam_size + row)
-                finished[photo].append(
-                    _hypothesis(choices, float(totals[photo, row]), False, options)
-                )
-        totals = new_totals.masked_fill(ended, -torch.inf)
-        for photo in range(num_photos):
-            if _is_settled(finished[photo], float(totals[photo].max()), options):
-                totals[photo] = -torch.inf
-        if length == options.max_length or bool((totals == -torch.inf).all()):
+        rules = rules_at(length, options, words)
+        logprobs, prediction, state = _predict(step, state, beams.token_ids, rules)
+        rows = beams.advance(logprobs, prediction, length)
+        if rows is None:
             break
-        rows, tokens = parents.view(-1), tokens.view(-1)
-        chosen = logprobs[rows, tokens].tolist()
-        trail.append(_Steps(prediction, rows.tolist(), tokens.tolist(), chosen))
-        token_ids = torch.cat([token_ids[rows], tokens.unsqueeze(1)], dim=1)
         state = state.select(rows)
-    return [_best(hypotheses, beam_size) for hypotheses in finished]
+    return beams.result()
 
 
 class _Prediction(NamedTuple):
@@ -320,6 +334,122 @@ class _Steps(NamedTuple):
     logprobs: list[float]
 
 
+class _Beams:
+    """The hypotheses of B photos, in G beams of K for each photo: N = B * G * K rows."""
+
+    def __init__(
+        self, num_photos: int, options: DecodingOptions, device: torch.device, words: Words
+    ) -> None:
+        self.options, self.words = options, words
+        wanted = options.num_captions
+        self.groups = wanted if options.diversity else 1
+        self.size = options.beam_size if options.diversity else max(options.beam_size, wanted)
+        shape = (num_photos, self.groups, self.size)
+        every = torch.arange(num_photos, device=device)
+        self.first_rows = every.repeat_interleave(self.groups * self.size)  # (N,)
+        self.token_ids = torch.empty(len(self.first_rows), 0, dtype=torch.long, device=device)
+        self.totals = torch.full(shape, -torch.inf, device=device)
+        self.totals[:, :, 0] = 0.0  # hypotheses of a beam start equal: only one may speak first
+        self.debts = torch.zeros(shape, device=device)
+        """What diversity has taken off each hypothesis, for its place in the beam alone."""
+        self.trail: list[_Steps] = []
+        self.finished: list[list[list[Hypothesis]]] = [
+            [[] for _ in range(self.groups)] for _ in range(num_photos)
+        ]
+
+    def advance(self, logprobs: Tensor, prediction: _Prediction, length: int) -> Tensor | None:
+        """Say one more token everywhere; returns the rows (N,) it is said after, None at the end.
+
+        Args:
+            logprobs: (N, V), ruled.
+            length: words said before.
+        """
+        totals, debts, parents, tokens = self._pick(logprobs, length)  # each (B, G, K)
+        ended = (totals > -torch.inf) & (tokens == END_ID)
+        for photo, group, beam in ended.nonzero().tolist():
+            choices = self._walk_back(int(parents[photo, group, beam]))
+            self._finish(photo, group, choices, float(totals[photo, group, beam]), True)
+        at_limit = length == self.options.max_length
+        for photo, group in self._silent(totals, at_limit):
+            if not self.finished[photo][group]:
+                beam = int(self.totals[photo, group].argmax())
+                total = float(self.totals[photo, group, beam])
+                row = (photo * self.groups + group) * self.size + beam
+                self._finish(photo, group, self._walk_back(row), total, False)
+        self.totals, self.debts = totals.masked_fill(ended, -torch.inf), debts
+        for photo, beams in enumerate(self.finished):
+            for group, hypotheses in enumerate(beams):
+                if self._is_settled(hypotheses, float(self.totals[photo, group].max())):
+                    self.totals[photo, group] = -torch.inf
+        if at_limit or bool((self.totals == -torch.inf).all()):
+            return None
+        rows, tokens = parents.flatten(), tokens.flatten()
+        chosen = logprobs[rows, tokens].tolist()
+        self.trail.append(_Steps(prediction, rows.tolist(), tokens.tolist(), chosen))
+        self.token_ids = torch.cat([self.token_ids[rows], tokens.unsqueeze(1)], dim=1)
+        return rows
+
+    def result(self) -> list[list[Hypothesis]]:
+        """For each photo the best hypotheses of its beam, or the best new one of each."""
+        if self.groups == 1:
+            return [_best(hypotheses, self.size) for (hypotheses,) in self.finished]
+        return [
+            _best(_first_of_each(_best(beam, len(beam)) for beam in beams), self.groups)
+            for beams in self.finished
+        ]
+
+    def _pick(self, logprobs: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The next totals, debts, rows they come from and tokens, each (B, G, K)."""
+        num_photos = len(self.finished)
+        vocab_size = logprobs.shape[1]
+        candidates = self.totals.unsqueeze(3) + logprobs.view(*self.totals.shape, vocab_size)
+        said = logprobs.new_zeros(num_photos, 1, vocab_size)  # how often, by the groups before
+        starts = torch.arange(num_photos, device=logprobs.device) * self.groups * self.size
+        picked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        for group in range(self.groups):
+            debts = self.debts[:, group].unsqueeze(2) + self.options.diversity * said  # (B, K, V)
+            places = (candidates[:, group] - debts).flatten(1).topk(self.size, dim=1).indices
+            totals = candidates[:, group].flatten(1).gather(1, places)  # (B, K)
+            beams, tokens = places.div(vocab_size, rounding_mode="floor"), places % vocab_size
+            parents = beams + starts.unsqueeze(1) + group * self.size
+            picked.append((totals, debts.flatten(1).gather(1, places), parents, tokens))
+            if length >= len(self.words.given):
+                alive = (totals > -torch.inf).to(said.dtype)
+                said.squeeze(1).scatter_add_(1, tokens, alive)
+        totals, debts, parents, tokens = (
+            torch.stack(part, dim=1) for part in zip(*picked, strict=True)
+        )
+        return totals, debts, parents, tokens
+
+    def _silent(self, totals: Tensor, at_limit: bool) -> list[tuple[int, int]]:
+        """The photos and groups that have spoken so far and say nothing more."""
+        spoke = (self.totals > -torch.inf).any(dim=2)
+        silent = spoke if at_limit else spoke & ~(totals > -torch.inf).any(dim=2)
+        return [(photo, group) for photo, group in silent.nonzero().tolist()]
+
+    def _finish(
+        self, photo: int, group: int, choices: Sequence[Choice], total: float, finished: bool
+    ) -> None:
+        hypothesis = _hypothesis(choices, total, finished, self.options)
+        self.finished[photo][group].append(hypothesis)
+
+    def _is_settled(self, finished: Sequence[Hypothesis], best_total: float) -> bool:
+        """Whether no live hypothesis can still enter the result: dividing by the longest length
+        is the best that can happen to a log-probability, which never rises."""
+        if len(finished) < self.size:
+            return False
+        bound = best_total / (self.options.max_length + 1) ** self.options.length_penalty
+        return _best(finished, self.size)[-1].score >= bound
+
+    def _walk_back(self, row: int) -> list[Choice]:
+        """The choices of the hypothesis that stands in `row` after the last step of the trail."""
+        choices: list[Choice] = []
+        for prediction, parents, token_ids, logprobs in reversed(self.trail):
+            choices.append(prediction.choice(parents[row], token_ids[row], logprobs[row]))
+            row = parents[row]
+        return choices[::-1]
+
+
 def _predict(
     step: Step[S], state: S, token_ids: Tensor, rules: Sequence[Rule]
 ) -> tuple[Tensor, _Prediction, S]:
@@ -338,15 +468,6 @@ def _predict(
     return logprobs, _Prediction(alpha, rivals, rival_probabilities), state
 
 
-def _walk_back(trail: Sequence[_Steps], row: int) -> list[Choice]:
-    """The choices of the hypothesis that stands in `row` after the last step of the trail."""
-    choices: list[Choice] = []
-    for prediction, parents, token_ids, logprobs in reversed(trail):
-        choices.append(prediction.choice(parents[row], token_ids[row], logprobs[row]))
-        row = parents[row]
-    return choices[::-1]
-
-
 def _hypothesis(
     choices: Sequence[Choice], logprob: float, finished: bool, options: DecodingOptions
 ) -> Hypothesis:
@@ -355,16 +476,23 @@ def _hypothesis(
     return Hypothesis(tuple(choices), logprob, score, finished)
 
 
-def _is_settled(
-    finished: Sequence[Hypothesis], best_total: float, options: DecodingOptions
-) -> bool:
-    """Whether no live hypothesis can still enter the result: dividing by the longest length
-    is the best that can happen to a log-probability, which never rises."""
-    if len(finished) < options.beam_size:
-        return False
-    bound = best_total / (options.max_length + 1) ** options.length_penalty
-    return _best(finished, options.beam_size)[-1].score >= bound
-
-
-def _best(hypotheses: Sequence[Hypothesis], count: int) -> list[Hypothesis]:
+def _best(hypotheses: Iterable[Hypothesis], count: int) -> list[Hypothesis]:
     return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:count]
+
+
+def _different(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+    """Those that say what none before them says."""
+    found: dict[tuple[int, ...], Hypothesis] = {}
+    for hypothesis in hypotheses:
+        found.setdefault(tuple(hypothesis.token_ids), hypothesis)
+    return list(found.values())
+
+
+def _first_of_each(beams: Iterable[Sequence[Hypothesis]]) -> list[Hypothesis]:
+    """The first hypothesis of each beam that none before it has given."""
+    found: dict[tuple[int, ...], Hypothesis] = {}
+    for beam in beams:
+        new = (h for h in beam if tuple(h.token_ids) not in found)
+        if (hypothesis := next(new, None)) is not None:
+            found[tuple(hypothesis.token_ids)] = hypothesis
+    return list(found.values())

@@ -4,7 +4,8 @@ Shape letters, here and in the modules it is made of: B photos, P positions (reg
 a caption, K beam size, N = B * K rows in decoding, V vocabulary, D_* and H widths.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, get_args
 
@@ -12,12 +13,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from captioner.captions import Caption, Occlusion, Word
 from captioner.decoder import AttentionQuery, LSTMWithAttention
-from captioner.decoding import Caption, DecodingOptions, Hypothesis, Word, search
+from captioner.decoding import DecodingOptions, Hypothesis, Words, search
 from captioner.encoder import FeatureExtractor
 from captioner.images import Photo, PreprocessConfig, load_image, to_tensor
 from captioner.visualization import overlay
-from captioner.vocabulary import Vocabulary
+from captioner.vocabulary import END_ID, SPECIALS, START_ID, UNK_ID, Vocabulary
+
+MAX_WORDS = 200
+"""Of a caption that a person gives."""
+MAX_VARIANTS = 64
+"""Of a photo with regions hidden, decoded together."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +167,11 @@ class ImageCaptioningModel(nn.Module):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the photo cannot be read, or an option is out of range.
+            ValueError: the photo cannot be read, an option is out of range, or the prefix holds a
+                word that the model does not know.
         """
         return self.generate_captions([photo], options, **changes)[0]
 
-    @torch.inference_mode()
     def generate_captions(
         self,
         photos: Sequence[Photo | Features],
@@ -175,16 +182,163 @@ class ImageCaptioningModel(nn.Module):
 
         Call it on an evaluating model (`model.eval()`), as `load_model` returns it.
         """
+        return [captions[0] for captions in self.generate_n_best(photos, options, **changes)]
+
+    @torch.inference_mode()
+    def generate_n_best(
+        self,
+        photos: Sequence[Photo | Features],
+        options: DecodingOptions | None = None,
+        **changes: Any,
+    ) -> list[list[Caption]]:
+        """Find several captions of each photo: `num_captions` of them, best score first.
+
+        They are all different; there are fewer where the search ends with fewer. Arguments and
+        errors as `generate_captions`.
+        """
         options = _changed(options, changes)
-        features = [p if isinstance(p, Features) else self.encode(p) for p in photos]
+        given = self.vocabulary.tokenize(options.prefix)
+        if unknown := [word for word in given if word not in self.vocabulary]:
+            raise ValueError(
+                f"prefix holds a word that the model does not know: {', '.join(unknown)}; "
+                "use score_caption to see what it makes of words it cannot say"
+            )
+        if len(given) > options.max_length:
+            raise ValueError(
+                f"prefix must have at most max_length = {options.max_length} words, "
+                f"got {len(given)}"
+            )
+        features = [self._look(photo) for photo in photos]
         if not features:
             return []
-        state = self.decoder.initial_state(torch.stack([f.regions for f in features]))
-        found = search(self.decoder.step, state, len(features), options, self.device)
+        found = self._search(features, options, map(self.vocabulary.id_of, given))
         return [
-            self._caption(hypotheses[0], features[index].grid)
-            for index, hypotheses in enumerate(found)
+            [self._caption(h, part.grid) for h in hypotheses[: options.num_captions]]
+            for hypotheses, part in zip(found, features, strict=True)
         ]
+
+    @torch.inference_mode()
+    def score_caption(
+        self,
+        photo: Photo | Features,
+        text: str,
+        options: DecodingOptions | None = None,
+        **changes: Any,
+    ) -> Caption:
+        """Ask the model what it makes of a person's own words for a photo.
+
+        Args:
+            photo: as `generate_caption`.
+            text: the caption to judge, of 1 to 200 words.
+            options: only its `length_penalty` counts here, for the score.
+
+        Returns:
+            The caption with the model's attention, probability and alternatives at every word, as
+            if it had said them itself; its `perplexity` tells how surprised the model is. A word it
+            does not know has `known` False, and the probability of any such word.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the photo cannot be read, or the text has no words, or too many.
+        """
+        texts = self.vocabulary.tokenize(text)
+        if not 1 <= len(texts) <= MAX_WORDS:
+            raise ValueError(f"a caption must have from 1 to {MAX_WORDS} words, got {len(texts)}")
+        options = replace(
+            _changed(options, changes),
+            beam_size=1,
+            num_captions=1,
+            temperature=0.0,
+            top_k=0,
+            top_p=1.0,
+            min_length=0,
+            max_length=len(texts),
+        )
+        features = self._look(photo)
+        given = [*map(self.vocabulary.id_of, texts), END_ID]
+        ((hypothesis,),) = self._search([features], options, given)
+        return self._caption(hypothesis, features.grid, texts)
+
+    @torch.inference_mode()
+    def branch(
+        self,
+        photo: Photo | Features,
+        caption: Caption,
+        position: int,
+        word: str,
+        options: DecodingOptions | None = None,
+        **changes: Any,
+    ) -> Caption:
+        """Tell a caption again from one of its words on.
+
+        Args:
+            photo: as `generate_caption`; with `Features` it is not encoded again.
+            caption: its words before the position are kept.
+            position: of the word to change, from 0; as many as there are words, to add one.
+            word: what to say there instead.
+            options: how to finish the caption; a prefix in them is not used.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the photo cannot be read, the position is out of range, or the model does
+                not know the word, or one before it.
+        """
+        if not 0 <= position <= len(caption.words):
+            raise ValueError(
+                f"position must be from 0 to {len(caption.words)}, the caption's length, "
+                f"got {position}"
+            )
+        if word not in self.vocabulary or word in SPECIALS:
+            raise ValueError(f"word must be one that the model knows, got {word!r}")
+        if unknown := [w.text for w in caption.words[:position] if w.text not in self.vocabulary]:
+            raise ValueError(f"the model does not know {unknown[0]!r}: branch before that word")
+        options = _changed(options, changes)
+        if position >= options.max_length:
+            raise ValueError(
+                f"position must be below max_length = {options.max_length}, got {position}"
+            )
+        features = self._look(photo)
+        texts = [*(w.text for w in caption.words[:position]), word]
+        found = self._search([features], options, map(self.vocabulary.id_of, texts))
+        return self._caption(found[0][0], features.grid)
+
+    @torch.inference_mode()
+    def occlusion(self, photo: Photo | Features, caption: Caption) -> Occlusion:
+        """Measure what each word of a caption hangs on, by hiding one region after the other.
+
+        A region is hidden from the whole caption, as if the photo had never shown it, by putting
+        the photo's mean region in its place; the words before stay as they are. Attention says
+        where the model looked; this says what it would have missed.
+
+        Args:
+            photo: as `generate_caption`; with `Features` it is not encoded again.
+            caption: generated or scored.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the photo cannot be read, or the caption is of another grid, has no words,
+                or one that is neither the model's nor marked as unknown.
+
+        Source: Petsiuk et al. (arXiv:1806.07421), sec. 4, the deletion metric, of one region at a
+        time in place of pixels.
+        """
+        features = self._look(photo)
+        if caption.grid != features.grid or not caption.words:
+            raise ValueError(
+                f"the caption must have words with attention on {features.grid} regions, as "
+                f"generate_caption gives it; got {len(caption.words)} words on {caption.grid}"
+            )
+        token_ids = torch.tensor(self.token_ids(caption), device=self.device)  # (T,)
+        regions = features.regions  # (P, D)
+        hidden = torch.eye(len(regions), dtype=torch.bool, device=self.device).unsqueeze(2)
+        variants = torch.cat(
+            [regions.unsqueeze(0), torch.where(hidden, regions.mean(dim=0), regions)]
+        )  # (1 + P, P, D), the photo itself first
+        probabilities = torch.cat(
+            [self._probabilities(part, token_ids) for part in variants.split(MAX_VARIANTS)]
+        )  # (1 + P, T)
+        drops = (probabilities[0] - probabilities[1:]).T.cpu().numpy()  # (T, P)
+        return Occlusion(caption, tuple(drop.reshape(features.grid) for drop in drops))
 
     def visualize_attention(
         self, photo: Photo, caption: Caption | None = None
@@ -192,7 +346,7 @@ class ImageCaptioningModel(nn.Module):
         """Draw where the model looked for each word.
 
         Args:
-            photo: the photo captioned.
+            photo: the photo captioned; its pixels, not its `Features`.
             caption: its caption; by default a new one.
 
         Returns:
@@ -205,18 +359,54 @@ class ImageCaptioningModel(nn.Module):
         caption = caption or self.generate_caption(image)
         return [overlay(image, word.alpha) for word in caption.words]
 
-    def _caption(self, hypothesis: Hypothesis, grid: tuple[int, int]) -> Caption:
+    def token_ids(self, caption: Caption) -> list[int]:
+        """The ids of a caption's words, `<unk>` for those that are marked as unknown.
+
+        Raises:
+            ValueError: a word is neither the model's nor marked as unknown.
+        """
+        strange = [w.text for w in caption.words if w.known and w.text not in self.vocabulary]
+        if strange:
+            raise ValueError(f"{strange[0]!r} is no word of this model's: whose caption is it?")
+        return [self.vocabulary.id_of(w.text) if w.known else UNK_ID for w in caption.words]
+
+    def _search(
+        self, features: Sequence[Features], options: DecodingOptions, given: Iterable[int]
+    ) -> list[list[Hypothesis]]:
+        """Search for captions that begin with given words; or are them, if `<eos>` is last."""
+        banned = (self.vocabulary.id_of(word.lower()) for word in options.banned_words)
+        words = Words(tuple(given), tuple(banned))
+        state = self.decoder.initial_state(torch.stack([part.regions for part in features]))
+        return search(self.decoder.step, state, len(features), options, self.device, words)
+
+    def _look(self, photo: Photo | Features) -> Features:
+        return photo if isinstance(photo, Features) else self.encode(photo)
+
+    def _probabilities(self, features: Tensor, token_ids: Tensor) -> Tensor:
+        """Of each of T words after those before it, for each of M photos; (M, T)."""
+        given = torch.cat([token_ids.new_tensor([START_ID]), token_ids[:-1]])
+        logits, _ = self.decoder(features, given.expand(len(features), -1))
+        targets = token_ids.expand(len(features), -1).unsqueeze(2)
+        return logits.float().softmax(dim=2).gather(2, targets).squeeze(2)
+
+    def _caption(
+        self, hypothesis: Hypothesis, grid: tuple[int, int], texts: Sequence[str] | None = None
+    ) -> Caption:
+        """A hypothesis as a caption, of other words than its tokens' where texts are given."""
         names = self.vocabulary.words
+        if texts is None:
+            texts = [names[choice.token_id] for choice in hypothesis.choices]
         words = tuple(
             Word(
-                names[choice.token_id],
-                float(torch.tensor(choice.logprob).exp()),
+                text,
+                math.exp(choice.logprob),
                 tuple((names[other], probability) for other, probability in choice.alternatives),
                 choice.alpha.float().cpu().numpy().reshape(grid),
+                choice.token_id != UNK_ID,
             )
-            for choice in hypothesis.choices
+            for text, choice in zip(texts, hypothesis.choices, strict=True)
         )
-        return Caption(words, hypothesis.score, grid)
+        return Caption(words, hypothesis.score, grid, hypothesis.logprob, hypothesis.finished)
 
 
 def _changed(options: DecodingOptions | None, changes: dict[str, Any]) -> DecodingOptions:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from captioner.decoding import Caption
+from captioner.captions import Caption
 
 SHEET_COLUMNS = 5
 SHEET_INCHES = 2.4

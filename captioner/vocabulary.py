@@ -75,10 +75,17 @@ class Vocabulary:
     def __contains__(self, word: str) -> bool:
         return word in self._ids
 
+    def id_of(self, word: str) -> int:
+        """The word's id; that of `<unk>`, if it is unknown."""
+        return self._ids.get(word, UNK_ID)
+
+    def tokenize(self, text: str) -> list[str]:
+        """Split text into lower-case words as this vocabulary has them, known or not."""
+        return tokenize(text, self.keep_punctuation)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a caption, from `<sos>` to `<eos>`; unknown words become `<unk>`."""
-        words = tokenize(text, self.keep_punctuation)
-        return [START_ID, *(self._ids.get(word, UNK_ID) for word in words), END_ID]
+        return [START_ID, *map(self.id_of, self.tokenize(text)), END_ID]
 
     def decode(self, token_ids: Iterable[int]) -> list[str]:
         """The words of token ids up to `<eos>`, without `<pad>`, `<sos>` and `<eos>`."""

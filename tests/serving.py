@@ -30,7 +30,7 @@ class MadeUpModel:
             alpha = np.zeros(self.grid, dtype=np.float32)
             alpha.flat[index] = 1
             words.append(Word(text, 0.5 + 0.1 * index, (("cat", 0.2), ("<b>x</b>", 0.004)), alpha))
-        return Caption(tuple(words), -0.5, self.grid)
+        return Caption(tuple(words), -0.5, self.grid, -2.0)
 
 
 @contextmanager

@@ -252,7 +252,7 @@ def test_overlays_of_any_name_and_word_have_names_a_disk_takes(
     photos[0].save(path)
     alpha = np.full((3, 3), 1 / 9, np.float32)
     texts = ["../../etc/x", "'s", ".", "", "a/b\\c:d", "NUL", "-", "w" * 300, "日" * 300, "\0"]
-    caption = Caption(tuple(Word(text, 0.5, (), alpha) for text in texts), -1.0, (3, 3))
+    caption = Caption(tuple(Word(text, 0.5, (), alpha) for text in texts), -1.0, (3, 3), -2.0)
     folder = command_line.OverlayFolder(tmp_path / "out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command_line, "attention_sheet", lambda *_: Sheet())

@@ -2,20 +2,20 @@
 
 import itertools
 import math
+import re
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from captioner.decoding import (
     NUM_ALTERNATIVES,
-    Caption,
     DecodingOptions,
     Hypothesis,
-    Word,
+    Words,
     beam_search,
-    block_repeated_ngrams,
     greedy_search,
     search,
 )
@@ -147,7 +147,7 @@ def test_stopping_early_changes_no_result(
     script = random_script(seed, SIZE)
     chosen = {"beam_size": 2, "max_length": 7, "length_penalty": length_penalty}
     early = run(script, 3, **chosen)
-    monkeypatch.setattr("captioner.decoding._is_settled", lambda *_: False)
+    monkeypatch.setattr("captioner.decoding._Beams._is_settled", lambda *_: False)
     patient = run(script, 3, **chosen)
     assert [[h.token_ids for h in hypotheses] for hypotheses in early] == [
         [h.token_ids for h in hypotheses] for hypotheses in patient
@@ -298,12 +298,6 @@ def test_no_run_of_words_stands_twice(beam_size: int, n: int) -> None:
     assert len(held[0].token_ids) >= 3
 
 
-def test_the_rule_on_runs_blocks_just_the_word_that_would_complete_one() -> None:
-    token_ids = torch.tensor([[A, B, A], [A, A, B]])
-    blocked = block_repeated_ngrams(torch.zeros(2, SIZE), token_ids, n=2).isinf()
-    assert blocked.nonzero().tolist() == [[0, B]]
-
-
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_a_vocabulary_of_fewer_words_than_alternatives_gives_those_it_has(beam_size: int) -> None:
     hypothesis = run(random_script(0, SIZE), beam_size=beam_size)[0][0]
@@ -330,28 +324,155 @@ def test_results_come_best_first_and_at_most_beam_size_of_them() -> None:
         ("length_penalty", -1.0, "length_penalty must be from 0 to 10, got -1.0"),
         ("length_penalty", math.nan, "length_penalty must be from 0 to 10, got nan"),
         ("no_repeat_ngram", -1, "no_repeat_ngram must be from 0 to 200, got -1"),
+        ("num_captions", 0, "num_captions must be from 1 to 100, got 0"),
+        ("diversity", -0.1, "diversity must be from 0 to 100, got -0.1"),
+        ("temperature", -1, "temperature must be from 0 to 100, got -1"),
+        ("top_k", 5, "top_k and top_p are for drawing words: set temperature above 0"),
+        ("top_p", 0.0, "top_p must be above 0 and at most 1, got 0.0"),
+        ("top_p", 0.9, "top_k and top_p are for drawing words: set temperature above 0"),
+        ("seed", 1.5, "seed must be a whole number, got 1.5"),
+        ("banned_words", "man", "banned_words must be a list of words, got 'man'"),
+        ("prefix", ["a"], "prefix must be text, got ['a']"),
     ],
 )
-def test_an_option_out_of_range_is_refused_by_name(name: str, value: float, message: str) -> None:
-    with pytest.raises(ValueError, match="^" + message.replace(".", r"\.") + "$"):
-        replace(DecodingOptions(), **{name: value})  # pyright: ignore[reportArgumentType]
+def test_an_option_out_of_range_is_refused_by_name(name: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
+        replace(DecodingOptions(), **{name: value})
 
 
-def test_a_caption_becomes_json_that_reads_as_said() -> None:
-    alpha = np.array([[0.123456, 0.2], [0.3, 0.376544]], np.float32)
-    word = Word("dog", 0.123456, (("cat", 0.05),), alpha)
-    caption = Caption((word, replace(word, text="'s")), -0.123456, (2, 2))
-    assert caption.to_json() == {
-        "caption": "dog's",
-        "score": -0.1235,
-        "grid": [2, 2],
-        "words": [
-            {
-                "text": text,
-                "probability": 0.1235,
-                "alternatives": [["cat", 0.05]],
-                "alpha": [[0.12346, 0.2], [0.3, 0.37654]],
-            }
-            for text in ("dog", "'s")
-        ],
+@pytest.mark.parametrize("seed", range(10))
+def test_drawing_with_next_to_no_temperature_is_greedy_search(seed: int) -> None:
+    script = random_script(seed, SIZE)
+    greedy = run(script, 3, beam_size=1, max_length=6)
+    drawn = run(script, 3, temperature=1e-4, max_length=6, seed=seed)
+    assert [[h.token_ids for h in found] for found in drawn] == [
+        [h.token_ids for h in found] for found in greedy
+    ]
+    assert [found[0].score for found in drawn] == [found[0].score for found in greedy]
+
+
+def test_words_are_drawn_as_likely_as_the_model_thinks() -> None:
+    script = table_script({(): {A: 0.5, B: 0.3, C: 0.15, UNK_ID: 0.05}})
+    shares = _first_words(script, temperature=1.0)
+    assert shares == pytest.approx({A: 0.5 / 0.95, B: 0.3 / 0.95, C: 0.15 / 0.95}, abs=0.04)
+
+
+def test_temperature_sharpens_and_flattens_what_is_drawn() -> None:
+    script = table_script({(): {A: 0.8, B: 0.2}})
+    assert _first_words(script, temperature=0.5)[A] == pytest.approx(16 / 17, abs=0.03)
+    assert _first_words(script, temperature=2.0)[A] == pytest.approx(2 / 3, abs=0.03)
+
+
+@pytest.mark.parametrize("limits", [{"top_k": 2}, {"top_p": 0.7}])
+def test_unlikely_words_are_not_drawn_when_they_are_cut_off(limits: dict[str, float]) -> None:
+    script = table_script({(): {A: 0.5, B: 0.3, C: 0.15, D: 0.05}})
+    assert _first_words(script, temperature=1.0, **limits) == pytest.approx(
+        {A: 0.625, B: 0.375}, abs=0.04
+    )
+
+
+def _first_words(script: Script, **options: float) -> dict[int, float]:
+    """Shares of the words that captions begin with, over 1,500 draws."""
+    counts: Counter[int] = Counter()
+    for seed in range(1500):
+        counts[run(script, seed=seed, **options)[0][0].token_ids[0]] += 1
+    return {token: count / 1500 for token, count in counts.items()}
+
+
+@pytest.mark.parametrize("options", [{"temperature": 1.0}, {"diversity": 0.5}])
+def test_several_captions_of_a_batch_are_those_of_each_photo_alone(
+    options: dict[str, float],
+) -> None:
+    script = random_script(3, SIZE)
+    chosen = {"num_captions": 4, "beam_size": 2, "max_length": 6, **options}
+    together = run(script, 5, **chosen)
+    for photo in range(5):
+        (alone,) = run(lambda _, prefix, photo=photo: script(photo, prefix), **chosen)
+        assert [h.token_ids for h in alone] == [h.token_ids for h in together[photo]]
+        for hypothesis in together[photo]:
+            assert_consistent(script, photo, hypothesis)
+
+
+def test_the_same_seed_draws_the_same_captions_and_another_does_not() -> None:
+    script = random_script(1, SIZE + 6)
+
+    def drawn(seed: int) -> list[list[int]]:
+        found = run(script, 1, SIZE + 6, temperature=1.0, num_captions=5, min_length=3, seed=seed)
+        return [hypothesis.token_ids for hypothesis in found[0]]
+
+    assert drawn(4) == drawn(4)
+    assert drawn(4) != drawn(5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"diversity": 1.0}, {"temperature": 1.0}, {"diversity": 0.01, "beam_size": 4}]
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_captions_of_one_photo_differ_and_come_best_first(
+    seed: int, options: dict[str, float]
+) -> None:
+    script = random_script(seed, SIZE)
+    (found,) = run(script, num_captions=4, max_length=5, **options)
+    assert 2 <= len(found) <= 4
+    assert len({tuple(h.token_ids) for h in found}) == len(found)
+    scores = [hypothesis.score for hypothesis in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_beam_is_as_wide_as_captions_are_wanted() -> None:
+    script = random_script(2, SIZE)
+    (wanted,) = run(script, beam_size=5, max_length=5)
+    (found,) = run(script, beam_size=1, num_captions=5, max_length=5)
+    assert [h.token_ids for h in found] == [h.token_ids for h in wanted]
+
+
+def test_diversity_makes_a_later_caption_avoid_the_words_of_an_earlier_one() -> None:
+    """The beam says the same but for its end; with diversity captions differ from the start."""
+    table = {
+        (): {A: 0.7, B: 0.3},
+        (A,): {C: 0.55, D: 0.45},
+        (B,): {C: 0.9, D: 0.1},
     }
+    alike = run(table_script(table), num_captions=2, beam_size=2)[0]
+    assert [h.token_ids for h in alike] == [[A, C], [A, D]]
+    varied = run(table_script(table), num_captions=2, beam_size=1, diversity=1.0)[0]
+    assert [h.token_ids for h in varied] == [[A, C], [B, C]]
+    slightly = run(table_script(table), num_captions=2, beam_size=1, diversity=0.5)[0]
+    assert [h.token_ids for h in slightly] == [[A, C], [A, D]]
+
+
+def test_diversity_changes_how_captions_are_found_but_not_what_they_score() -> None:
+    script = random_script(6, SIZE)
+    for hypothesis in run(script, num_captions=3, diversity=2.0, max_length=5)[0]:
+        assert_consistent(script, 0, hypothesis)
+        length = len(hypothesis.choices) + 1
+        assert hypothesis.score == pytest.approx(hypothesis.logprob / length)
+
+
+@pytest.mark.parametrize(
+    "options", [{"beam_size": 1}, {"beam_size": 3}, {"temperature": 1.0}, {"diversity": 1.0}]
+)
+def test_every_caption_begins_with_the_given_words_whatever_the_rules(
+    options: dict[str, float],
+) -> None:
+    script = random_script(8, SIZE)
+    decoder = ScriptedDecoder(script, SIZE)
+    chosen = replace(PLAIN, num_captions=2, max_length=6, no_repeat_ngram=1, **options)
+    words = Words(given=(A, A, D), banned=(D, B))
+    for photo, found in enumerate(search(decoder, decoder.state(3), 3, chosen, words=words)):
+        for hypothesis in found:
+            assert hypothesis.token_ids[:3] == [A, A, D]
+            assert set(hypothesis.token_ids[3:]) <= {C}
+            assert_consistent(script, photo, hypothesis)
+
+
+def test_a_caption_that_is_given_whole_is_only_judged() -> None:
+    script = random_script(9, SIZE)
+    decoder = ScriptedDecoder(script, SIZE)
+    words = Words(given=(C, A, A, END_ID))
+    ((judged,),) = search(
+        decoder, decoder.state(1), 1, replace(PLAIN, beam_size=1, max_length=3), words=words
+    )
+    assert judged.token_ids == [C, A, A]
+    assert judged.finished
+    assert_consistent(script, 0, judged)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from captioner import ImageCaptioningModel
-from captioner.decoding import Caption, Word
+from captioner.captions import Caption, Word
 from captioner.model import Features
 from captioner.vocabulary import START_ID
 from train.boxes import Box, Phrase
@@ -108,7 +108,7 @@ def test_references_are_judged_at_the_last_word_of_each_phrase(
 
 def caption_of(words: dict[str, np.ndarray]) -> Caption:
     said = tuple(Word(text, 0.5, (), alpha) for text, alpha in words.items())
-    return Caption(said, -1.0, (4, 4))
+    return Caption(said, -1.0, (4, 4), -2.0)
 
 
 def test_generated_words_are_matched_to_phrases_of_any_reference_in_any_number() -> None:

@@ -162,6 +162,199 @@ def test_no_photos_give_no_captions(model: ImageCaptioningModel) -> None:
     assert model.generate_captions([]) == []
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"beam_size": 5}, {"diversity": 1.0}, {"temperature": 1.0, "top_p": 0.9}],
+)
+def test_several_captions_of_a_photo_differ_and_come_best_first(
+    model: ImageCaptioningModel, photos: list[Image.Image], options: dict[str, Any]
+) -> None:
+    with torch.no_grad():
+        model.decoder.output_bias[END_ID] += 2  # an untrained model seldom ends
+    found = model.generate_n_best(photos[:2], num_captions=3, max_length=6, **options)
+    assert [len(captions) for captions in found] == [3, 3]
+    for captions in found:
+        assert len({str(caption) for caption in captions}) == 3
+        scores = [caption.score for caption in captions]
+        assert scores == sorted(scores, reverse=True)
+    best = model.generate_caption(photos[1], num_captions=3, max_length=6, **options)
+    assert_same(best, found[1][0], exactly=False)
+
+
+def test_ten_photos_at_beam_5_give_together_what_each_gives_alone(
+    model: ImageCaptioningModel,
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (10, 40, 40, 3), dtype=np.uint8)
+    photos = [model.encode(pixels) for pixels in noise]
+    together = model.generate_captions(photos, beam_size=5, max_length=8)
+    for photo, caption in zip(photos, together, strict=True):
+        alone = model.generate_caption(photo, beam_size=5, max_length=8)
+        assert_same(caption, alone, exactly=False)
+
+
+def test_a_caption_keeps_to_a_prefix_and_to_banned_words(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    free = model.generate_caption(photos[0], prefix="The dog", max_length=6, min_length=4)
+    assert [word.text for word in free.words[:2]] == ["the", "dog"]
+    banned = free.words[2].text
+    held = model.generate_caption(
+        photos[0], prefix="The dog", max_length=6, min_length=4, banned_words=[banned, "zebra"]
+    )
+    assert [word.text for word in held.words[:2]] == ["the", "dog"]
+    assert banned not in [word.text for word in held.words[2:]]
+    assert banned in [text for text, _ in held.words[2].alternatives]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prefix": "the zebra the yak"}, "prefix holds a word that .* not know: zebra, yak"),
+        ({"prefix": "the dog runs", "max_length": 2}, "at most max_length = 2 words, got 3"),
+    ],
+)
+def test_a_prefix_that_cannot_be_said_is_refused(
+    model: ImageCaptioningModel,
+    photos: list[Image.Image],
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate_caption(photos[0], **options)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_generated_caption_scored_as_ones_own_is_the_same_caption(
+    model: ImageCaptioningModel, photos: list[Image.Image], beam_size: int
+) -> None:
+    with torch.no_grad():
+        model.decoder.output_bias[END_ID] += 2  # an untrained model seldom ends
+    caption = model.generate_caption(photos[1], beam_size=beam_size, min_length=3)
+    assert caption.finished
+    scored = model.score_caption(photos[1], " ".join(word.text for word in caption.words))
+    assert_same(scored, caption, exactly=False)
+    assert scored.logprob == pytest.approx(caption.logprob, abs=1e-4)
+    assert scored.finished
+
+
+def test_words_that_the_model_does_not_know_are_marked_and_kept(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    scored = model.score_caption(photos[0], "The ZEBRA runs runs runs")
+    assert [word.text for word in scored.words] == ["the", "zebra", "runs", "runs", "runs"]
+    assert [word.known for word in scored.words] == [True, False, True, True, True]
+    assert scored.unknown_words == ("zebra",)
+    assert all(0 < word.probability < 1 for word in scored.words)
+    assert scored.perplexity == pytest.approx(np.exp(-scored.logprob / 6))
+    features = model.encode(photos[0])
+    assert_same(model.score_caption(features, "the zebra runs runs runs"), scored)
+
+
+@pytest.mark.parametrize("text", ["", " ", "dog " * 201])
+def test_a_text_without_words_or_with_too_many_is_refused(
+    model: ImageCaptioningModel, photos: list[Image.Image], text: str
+) -> None:
+    with pytest.raises(ValueError, match=r"must have from 1 to 200 words, got (0|201)"):
+        model.score_caption(photos[0], text)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_branch_with_the_word_that_was_there_tells_the_same_again(
+    model: ImageCaptioningModel, photos: list[Image.Image], beam_size: int
+) -> None:
+    options = DecodingOptions(beam_size=beam_size, max_length=8, min_length=3)
+    features = model.encode(photos[2])
+    caption = model.generate_caption(features, options)
+    for position, word in enumerate(caption.words):
+        again = model.branch(features, caption, position, word.text, options)
+        if beam_size == 1:
+            assert_same(again, caption, exactly=False)
+        else:  # a beam that need not hold other beginnings may find a better end
+            assert again.score >= caption.score - 1e-6
+            assert again.words[: position + 1] == caption.words[: position + 1]
+
+
+def test_a_branch_keeps_the_words_before_and_finishes_the_sentence(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    features = model.encode(photos[0])
+    caption = model.generate_caption(features, max_length=6, min_length=4)
+    other, probability = caption.words[2].alternatives[0]
+    told = model.branch(features, caption, 2, other, max_length=6, min_length=4)
+    assert [w.text for w in told.words[:3]] == [*(w.text for w in caption.words[:2]), other]
+    assert told.words[2].probability == pytest.approx(probability, rel=1e-4)
+    assert len(told.words) >= 4
+    longer = model.branch(photos[0], caption, len(caption.words), "cat", max_length=30)
+    assert len(longer.words) > len(caption.words)
+
+
+@pytest.mark.parametrize(
+    ("position", "word", "message"),
+    [
+        (-1, "dog", "position must be from 0 to 4, the caption's length, got -1"),
+        (5, "dog", "position must be from 0 to 4, the caption's length, got 5"),
+        (0, "zebra", "word must be one that the model knows, got 'zebra'"),
+        (0, "<eos>", "word must be one that the model knows, got '<eos>'"),
+        (3, "dog", "the model does not know 'zebra': branch before that word"),
+        (2, "dog", "position must be below max_length = 2, got 2"),
+    ],
+)
+def test_a_branch_that_cannot_be_is_refused(
+    model: ImageCaptioningModel,
+    photos: list[Image.Image],
+    position: int,
+    word: str,
+    message: str,
+) -> None:
+    caption = model.score_caption(photos[0], "the dog zebra runs")
+    limit = 2 if position == 2 else 30
+    with pytest.raises(ValueError, match=message):
+        model.branch(photos[0], caption, position, word, max_length=limit)
+
+
+def test_occlusion_is_what_a_word_loses_when_a_region_is_hidden(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    """Against a second pass over hidden features, region by region, with words scored anew."""
+    features = model.encode(photos[0])
+    caption = model.score_caption(features, "the zebra runs on grass")
+    occlusion = model.occlusion(features, caption)
+    assert len(occlusion.drops) == len(occlusion.agreements) == 5
+    assert all(drop.shape == (3, 3) and drop.dtype == np.float32 for drop in occlusion.drops)
+    for region in (0, 5):
+        regions = features.regions.clone()
+        regions[region] = features.regions.mean(dim=0)
+        without = model.score_caption(Features(regions, features.grid), "the zebra runs on grass")
+        for drop, seen, unseen in zip(occlusion.drops, caption.words, without.words, strict=True):
+            wanted = seen.probability - unseen.probability
+            assert drop.flat[region] == pytest.approx(wanted, abs=1e-6)
+    assert any(abs(drop).max() > 1e-6 for drop in occlusion.drops)
+    assert model.occlusion(photos[0], caption).agreement == pytest.approx(occlusion.agreement)
+
+
+def test_hiding_many_regions_may_take_several_passes(
+    model: ImageCaptioningModel, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption = model.generate_caption(photos[0], max_length=4)
+    whole = model.occlusion(photos[0], caption)
+    monkeypatch.setattr("captioner.model.MAX_VARIANTS", 4)
+    for left, right in zip(whole.drops, model.occlusion(photos[0], caption).drops, strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+def test_occlusion_of_a_caption_of_another_grid_or_model_is_refused(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    caption = model.score_caption(photos[0], "the dog")
+    with pytest.raises(ValueError, match=r"attention on \(3, 3\) regions.* on \(7, 7\)"):
+        model.occlusion(photos[0], replace(caption, grid=(7, 7)))
+    with pytest.raises(ValueError, match="got 0 words"):
+        model.occlusion(photos[0], replace(caption, words=()))
+    foreign = replace(caption, words=(replace(caption.words[0], text="yak"),))
+    with pytest.raises(ValueError, match="'yak' is no word of this model's"):
+        model.occlusion(photos[0], foreign)
+
+
 def test_there_is_an_overlay_of_the_photos_size_for_each_word(
     model: ImageCaptioningModel, photos: list[Image.Image]
 ) -> None:

@@ -24,7 +24,7 @@ def hot(grid: tuple[int, int], row: int, col: int) -> np.ndarray:
 def caption_of(*words: str, grid: tuple[int, int] = (7, 7)) -> Caption:
     alphas = [hot(grid, n % grid[0], n % grid[1]) for n in range(len(words))]
     told = (Word(text, 0.5, (), alpha) for text, alpha in zip(words, alphas, strict=True))
-    return Caption(tuple(told), -1.0, grid)
+    return Caption(tuple(told), -1.0, grid, -2.0)
 
 
 @pytest.mark.parametrize("size", [(60, 40), (40, 60), (300, 20), (700, 500)])

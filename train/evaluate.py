@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from captioner.captions import Caption
 from captioner.checkpoint import load_model
-from captioner.decoding import Caption, DecodingOptions
+from captioner.decoding import DecodingOptions
 from captioner.model import Features, ImageCaptioningModel
 from train.bootstrap import Array, measure
 from train.boxes import Phrases, read_phrases

@@ -13,7 +13,7 @@ from nltk.stem import PorterStemmer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.decoding import Caption
+from captioner.captions import Caption
 from captioner.model import Features, ImageCaptioningModel
 from captioner.vocabulary import PAD_ID, START_ID, tokenize
 from train.bootstrap import Array, measure, ratio
@@ -252,8 +252,7 @@ def caption_drops(
     model: ImageCaptioningModel, features: Features, caption: Caption, generator: torch.Generator
 ) -> Array:
     """The `deletion_drops` (3, T, K) of a caption that the model gave."""
-    ids = {word: number for number, word in enumerate(model.vocabulary.words)}
-    token_ids = torch.tensor([ids[word.text] for word in caption.words], device=model.device)
+    token_ids = torch.tensor(model.token_ids(caption), device=model.device)
     alphas = torch.from_numpy(np.stack([word.alpha.ravel() for word in caption.words]))
     return deletion_drops(model.decoder, features.regions, token_ids, alphas, generator)
 

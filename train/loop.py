@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from captioner.captions import Caption
 from captioner.checkpoint import save_model
-from captioner.decoding import Caption, DecodingOptions
+from captioner.decoding import DecodingOptions
 from captioner.model import ImageCaptioningModel
 from train.batches import build_dataset, build_loader, epoch_seed
 from train.config import FitConfig, TrainingConfig

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from captioner.decoding import Caption
+from captioner.captions import Caption
 from captioner.images import load_image
 from captioner.visualization import attention_sheet
 
