@@ -3,10 +3,10 @@
 from captioner.captions import Caption, Occlusion, Word
 from captioner.checkpoint import load_model, save_model
 from captioner.decoder import Attention, EmbeddingLayer, LSTMWithAttention
-from captioner.decoding import DecodingOptions
 from captioner.encoder import FeatureExtractor
 from captioner.images import PreprocessConfig, load_image
 from captioner.model import Features, ImageCaptioningModel, ModelConfig
+from captioner.options import DecodingOptions
 from captioner.vocabulary import Vocabulary
 
 __all__ = [

@@ -15,9 +15,9 @@ from PIL import Image
 
 from captioner.captions import Caption
 from captioner.checkpoint import load_model
-from captioner.decoding import DecodingOptions
 from captioner.images import load_image
 from captioner.model import Features, ImageCaptioningModel
+from captioner.options import DecodingOptions
 from captioner.visualization import attention_sheet, overlay
 
 BATCH_SIZE = 8

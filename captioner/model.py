@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from captioner.captions import Caption, Occlusion, Word
 from captioner.decoder import AttentionQuery, LSTMWithAttention
-from captioner.decoding import DecodingOptions, Hypothesis, Words, search
+from captioner.decoding import search
 from captioner.encoder import FeatureExtractor
+from captioner.hypotheses import Hypothesis, Words
 from captioner.images import Photo, PreprocessConfig, load_image, to_tensor
+from captioner.options import DecodingOptions
 from captioner.visualization import overlay
 from captioner.vocabulary import END_ID, SPECIALS, START_ID, UNK_ID, Vocabulary
 

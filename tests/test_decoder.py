@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from captioner import EmbeddingLayer, LSTMWithAttention
 from captioner.decoder import DecoderState, GridPosition, StepOutput
-from captioner.decoding import DecodingOptions, search
+from captioner.decoding import search
+from captioner.options import DecodingOptions
 from captioner.vocabulary import END_ID, PAD_ID, START_ID
 
 V, D, P = 11, 12, 6

@@ -10,15 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.decoding import (
-    NUM_ALTERNATIVES,
-    DecodingOptions,
-    Hypothesis,
-    Words,
-    beam_search,
-    greedy_search,
-    search,
-)
+from captioner.decoding import beam_search, greedy_search, search
+from captioner.hypotheses import NUM_ALTERNATIVES, Hypothesis, Words
+from captioner.options import DecodingOptions
 from captioner.vocabulary import END_ID, PAD_ID, SPECIALS, START_ID, UNK_ID
 from tests.scripted_decoder import (
     NUM_POSITIONS,
@@ -147,7 +141,7 @@ def test_stopping_early_changes_no_result(
     script = random_script(seed, SIZE)
     chosen = {"beam_size": 2, "max_length": 7, "length_penalty": length_penalty}
     early = run(script, 3, **chosen)
-    monkeypatch.setattr("captioner.decoding._Beams._is_settled", lambda *_: False)
+    monkeypatch.setattr("captioner.beams.Beams._is_settled", lambda *_: False)
     patient = run(script, 3, **chosen)
     assert [[h.token_ids for h in hypotheses] for hypotheses in early] == [
         [h.token_ids for h in hypotheses] for hypotheses in patient

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from captioner.checkpoint import split_hub_name
-from captioner.decoding import DecodingOptions
+from captioner.options import DecodingOptions
 from train.recipes import RECIPES
 
 Recipe = Literal["best", "tp"]

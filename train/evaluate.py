@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from captioner.captions import Caption
 from captioner.checkpoint import load_model
-from captioner.decoding import DecodingOptions
 from captioner.model import Features, ImageCaptioningModel
+from captioner.options import DecodingOptions
 from train.bootstrap import Array, measure
 from train.boxes import Phrases, read_phrases
 from train.config import EvaluateConfig

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from captioner.captions import Caption
 from captioner.checkpoint import save_model
-from captioner.decoding import DecodingOptions
 from captioner.model import ImageCaptioningModel
+from captioner.options import DecodingOptions
 from train.batches import build_dataset, build_loader, epoch_seed
 from train.config import FitConfig, TrainingConfig
 from train.data import Batch, Flickr30kDataset, load_split
