@@ -1,14 +1,17 @@
-"""Attention drawn on photos: overlays and contact sheets. Knows captions; knows no model."""
+"""Attention on photos: overlays, contact sheets, animations. Knows captions; knows no model."""
 
 import textwrap
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from captioner.captions import Caption
+from captioner.captions import Caption, Word
 
 SHEET_COLUMNS = 5
 SHEET_INCHES = 2.4
@@ -17,6 +20,16 @@ SHEET_LETTERS = 26
 """Letters of the heading that stand above one picture."""
 MAX_SHEET_RATIO = 3.0
 """Pictures taller than this many widths are made smaller to fit their place."""
+
+OCTREE = Image.Quantize.FASTOCTREE
+ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP"}
+MIN_FRAME_WIDTH = 240
+"""Of an animation, in pixels, so that there is room for words below a narrow photo."""
+WORD_SIZE, CAPTION_SIZE = 22, 15
+"""Height of the letters below a frame's picture, in pixels: of the word said, and of the rest."""
+LINE_HEIGHT, MARGIN = 21, 8
+MAX_FRAME_LETTERS = 100
+PAPER, INK, PALE_INK = "#ffffff", "#111111", "#767676"
 
 
 def heat_map(alpha: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
@@ -92,3 +105,125 @@ def attention_sheet(
         axis.imshow(picture)
         axis.set_title(title, fontsize=10, parse_math=False)
     return figure
+
+
+def animate(
+    image: Image.Image,
+    caption: Caption,
+    colormap: str = "viridis",
+    opacity: float = 0.6,
+    longest_side: int = 480,
+) -> list[Image.Image]:
+    """Step through a caption: the photo, then one overlay per word, with what is said below.
+
+    Args:
+        image: the photo, RGB, upright.
+        caption: its caption.
+        longest_side: of the photo in a frame, in pixels; a larger photo is made smaller.
+
+    Returns:
+        RGB frames of one size, for `save_animation`: the photo with the whole caption, and for
+        each word its overlay with the word, its probability, and its place in the caption.
+
+    Raises:
+        ValueError: longest_side is under 16, or as `overlay`.
+    """
+    if longest_side < 16:
+        raise ValueError(f"longest_side must be at least 16, got {longest_side}")
+    scale = min(1.0, longest_side / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    photo = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    pictures = [photo, *(overlay(photo, word.alpha, colormap, opacity) for word in caption.words)]
+    return [_frame(picture, caption, place) for place, picture in enumerate(pictures, start=-1)]
+
+
+def save_animation(frames: Sequence[Image.Image], path: str | Path, seconds: float = 0.8) -> None:
+    """Write frames as an animation that begins again at its end.
+
+    Args:
+        frames: images of one size, as `animate` gives them.
+        path: ends in .gif or .webp, which says what is written.
+        seconds: how long each frame stays, 0.02 to 60.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: there is no frame, the name ends otherwise, or seconds is out of range.
+    """
+    form = ANIMATION_FORMATS.get(Path(path).suffix.lower())
+    if form is None:
+        raise ValueError(f"path must end in {' or '.join(ANIMATION_FORMATS)}, got {str(path)!r}")
+    if not frames:
+        raise ValueError("an animation needs at least one frame, got none")
+    if not 0.02 <= seconds <= 60:
+        raise ValueError(f"seconds must be from 0.02 to 60, got {seconds}")
+    if form == "GIF":  # of Pillow's ways to 256 colours, the one that keeps small bright places
+        frames = [frame.convert("RGB").quantize(method=OCTREE) for frame in frames]
+    first, *others = frames
+    first.save(
+        path,
+        format=form,
+        save_all=True,
+        append_images=others,
+        duration=round(seconds * 1000),  # milliseconds
+        loop=0,
+    )
+
+
+def _frame(picture: Image.Image, caption: Caption, place: int) -> Image.Image:
+    """A picture above its caption, in which the word at `place` stands out; -1 for all words."""
+    width = max(picture.width, MIN_FRAME_WIDTH)
+    font = _font(CAPTION_SIZE)
+    texts = [_fit(word.text, font, width) for word in caption.words]
+    corners, height = _lay_out(texts, font, width)
+    frame = Image.new("RGB", (width, picture.height + height), PAPER)
+    frame.paste(picture, ((width - picture.width) // 2, 0))
+    pen = ImageDraw.Draw(frame)
+    if place >= 0:
+        _write_word(pen, caption.words[place], picture.height + MARGIN, width)
+    for number, (text, (x, y)) in enumerate(zip(texts, corners, strict=True)):
+        left, top = x, picture.height + y
+        pen.text((left, top), text, INK if place in (number, -1) else PALE_INK, font)
+        if place == number:
+            bottom = top + LINE_HEIGHT - 3
+            pen.line((left, bottom, left + font.getlength(text), bottom), INK, 2)
+    return frame
+
+
+def _write_word(pen: ImageDraw.ImageDraw, word: Word, top: int, width: int) -> None:
+    """The word that is said, large, with its probability."""
+    font = _font(WORD_SIZE, bold=True)
+    share = f"  {word.probability:.0%}" if word.probability >= 0.01 else "  <1%"
+    text = _fit(word.text, font, width - round(font.getlength(share)))
+    pen.text((MARGIN, top), text + share, INK, font)
+
+
+def _lay_out(
+    texts: Sequence[str], font: ImageFont.FreeTypeFont, width: int
+) -> tuple[list[tuple[int, int]], int]:
+    """Where each word of a caption begins below the picture, and how high all of it is."""
+    x, y = MARGIN, MARGIN + round(1.4 * WORD_SIZE)
+    corners: list[tuple[int, int]] = []
+    for text in texts:
+        length = round(font.getlength(text))
+        if x > MARGIN and x + length > width - MARGIN:
+            x, y = MARGIN, y + LINE_HEIGHT
+        corners.append((x, y))
+        x += length + CAPTION_SIZE // 3
+    return corners, y + LINE_HEIGHT + MARGIN
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The word, or as much of it as fits between the margins."""
+    text = " ".join(text.split())[:MAX_FRAME_LETTERS]
+    if font.getlength(text) <= width - 2 * MARGIN:
+        return text
+    while text and font.getlength(f"{text}…") > width - 2 * MARGIN:
+        text = text[:-1]
+    return f"{text}…"
+
+
+@cache
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    path = Path(mpl.get_data_path()) / "fonts" / "ttf" / name
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from captioner import Caption, Word, load_image
-from captioner.visualization import attention_sheet, heat_map, overlay
+from captioner.visualization import (
+    animate,
+    attention_sheet,
+    heat_map,
+    overlay,
+    save_animation,
+)
 
 SIZES = [(60, 40), (40, 60), (300, 20), (8, 8), (1, 1), (700, 500)]
 GRIDS = [(7, 7), (3, 5), (1, 4), (14, 14)]
@@ -137,10 +143,112 @@ def test_a_sheet_of_a_very_long_photo_stays_of_a_size_to_look_at(size: tuple[int
     assert max(figure.get_size_inches()) < 20
 
 
+@pytest.mark.parametrize("size", [(90, 60), (60, 90), (1000, 700), (700, 1000), (8, 4000), (1, 1)])
+def test_an_animation_is_the_photo_and_then_a_frame_for_each_word(size: tuple[int, int]) -> None:
+    frames = animate(Image.new("RGB", size, "red"), caption_of("a", "red", "photo"))
+    assert len(frames) == 4
+    assert len({frame.size for frame in frames}) == 1
+    scale = min(1, 480 / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    assert frames[0].width == max(240, width)
+    assert height + 40 < frames[0].height < height + 100
+    left = (frames[0].width - width) // 2
+    assert frames[0].crop((left, 0, left + width, height)).getcolors() == [
+        (width * height, (255, 0, 0))
+    ]
+    assert all(frame.mode == "RGB" for frame in frames)
+
+
+def test_a_frame_shows_its_own_words_overlay() -> None:
+    photo = Image.new("RGB", (280, 280), "gray")
+    caption = caption_of("a", "red", "dog")
+    for word, frame in zip(caption.words, animate(photo, caption)[1:], strict=True):
+        assert frame.crop((0, 0, 280, 280)).tobytes() == overlay(photo, word.alpha).tobytes()
+
+
+def below(frame: Image.Image, height: int = 280) -> np.ndarray:
+    """How dark it is below the photo, 0 to 255."""
+    return 255 - np.asarray(frame.crop((0, height, *frame.size)).convert("L"))
+
+
+def test_a_frame_says_its_word_and_probability_and_where_the_caption_is() -> None:
+    """The word stands large at the top, and dark in the caption below."""
+    caption = caption_of("mmmm", "mmmm", "mmmm")
+    sure = replace(caption, words=tuple(replace(w, probability=0.9) for w in caption.words))
+    photo = Image.new("RGB", (280, 280))
+    first, *others = map(below, animate(photo, caption))
+    assert not first[:30].any()  # no word is said yet
+    assert (first[30:] > 200).any()
+    assert all((other[:30] > 200).any() for other in others)
+    darkest = [int((other[30:] > 200).any(axis=0).argmax()) for other in others]
+    assert darkest == sorted(set(darkest))  # it goes from left to right
+    surer = below(animate(photo, sure)[1])
+    assert (surer[:30] != others[0][:30]).any()
+    assert (surer[30:] == others[0][30:]).all()
+
+
+@pytest.mark.parametrize("size", [(20, 20), (280, 280)])
+def test_any_word_and_any_number_of_them_stay_inside_a_frame(size: tuple[int, int]) -> None:
+    texts = ["w" * 5000, "日本", "\0", "", "a\nb", "<b>", "$", *["words"] * 150]
+    frames = animate(Image.new("RGB", size, "white"), caption_of(*texts))
+    for frame in frames[:9]:
+        dark = below(frame, size[1])
+        assert not dark[:, :8].any()
+        assert not dark[:, -8:].any()
+        assert not dark[-8:].any()
+        assert dark.any()
+
+
+def test_an_empty_caption_is_one_frame() -> None:
+    assert len(animate(Image.new("RGB", (20, 20)), caption_of())) == 1
+
+
+def test_a_longest_side_too_short_to_see_is_refused() -> None:
+    with pytest.raises(ValueError, match="longest_side must be at least 16, got 15"):
+        animate(Image.new("RGB", (20, 20)), caption_of("dog"), longest_side=15)
+    assert (
+        animate(Image.new("RGB", (900, 300)), caption_of("dog"), longest_side=300)[0].width == 300
+    )
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.GIF"])
+def test_an_animation_comes_back_from_its_file(tmp_path: Path, name: str) -> None:
+    frames = animate(Image.radial_gradient("L").convert("RGB"), caption_of("a", "dog"))
+    save_animation(frames, tmp_path / name, seconds=0.5)
+    with Image.open(tmp_path / name) as read:
+        assert getattr(read, "n_frames", 1) == 3
+        assert read.info["loop"] == 0
+        for number, frame in enumerate(frames):
+            read.seek(number)
+            read.load()
+            assert read.info["duration"] == 500
+            difference = np.asarray(read.convert("RGB")).astype(int) - np.asarray(frame)
+            assert abs(difference).mean() < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "seconds", "message"),
+    [
+        ("a.png", 1, 0.8, "path must end in .gif or .webp, got '.*a.png'"),
+        ("gif", 1, 0.8, "path must end in .gif or .webp, got '.*gif'"),
+        ("a.gif", 0, 0.8, "an animation needs at least one frame, got none"),
+        ("a.gif", 1, 0.01, "seconds must be from 0.02 to 60, got 0.01"),
+        ("a.webp", 1, 61, "seconds must be from 0.02 to 60, got 61"),
+    ],
+)
+def test_an_animation_that_cannot_be_is_refused(
+    tmp_path: Path, name: str, count: int, seconds: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        save_animation([Image.new("RGB", (8, 8))] * count, tmp_path / name, seconds)
+    assert not list(tmp_path.iterdir())
+
+
 def test_drawing_changes_neither_photo_nor_attention() -> None:
     photo = Image.new("RGB", (20, 20), "red")
     word = replace(caption_of("dog").words[0])
     before = word.alpha.copy()
     overlay(photo, word.alpha)
+    animate(photo, caption_of("dog"))
     assert (word.alpha == before).all()
     assert photo.getextrema() == ((255, 255), (0, 0), (0, 0))
