@@ -1,17 +1,25 @@
 """Fixtures that several test files share: a tiny model, photos and a data set made on the spot."""
 
+import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from captioner import ImageCaptioningModel, ModelConfig, PreprocessConfig, Vocabulary
+import captioner.__main__ as command_line
+from captioner import ImageCaptioningModel, ModelConfig, PreprocessConfig, Vocabulary, save_model
 from tests.colour_walls import common, write_data
 from tests.tiny_models import WORDS, build_model
 from train.config import FitConfig, PrepareConfig
 from train.features import prepare
+
+Run = Callable[..., tuple[int, list[str], str]]
+"""Runs the command line: exit status, lines of standard output, standard error."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +61,40 @@ def photos() -> list[Image.Image]:
         Image.fromarray(generator.integers(0, 256, (4, 6, 3), np.uint8)).resize((90, 60), 0)
         for _ in range(4)
     ]
+
+
+@pytest.fixture
+def checkpoint(model: ImageCaptioningModel, tmp_path: Path) -> Path:
+    """The tiny model as a checkpoint folder."""
+    save_model(model, tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def folder(photos: list[Image.Image], tmp_path: Path) -> Path:
+    """A folder with four photos, a.png to d.png."""
+    (tmp_path / "photos").mkdir()
+    for name, photo in zip("abcd", photos, strict=True):
+        photo.save(tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def run(
+    checkpoint: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Run the command line with the tiny checkpoint."""
+
+    def run_with(*arguments: Any, stdin: bytes = b"") -> tuple[int, list[str], str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            status = command_line.main(["--checkpoint", str(checkpoint), *map(str, arguments)])
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+        output, errors = capfd.readouterr()
+        return status, output.splitlines(), errors
+
+    return run_with
 
 
 @pytest.fixture(scope="session")

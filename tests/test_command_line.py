@@ -1,52 +1,32 @@
-"""`python -m captioner`: what it prints, what it writes, and how it ends."""
+"""`python -m captioner`: what it prints, and how it ends."""
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+import torch
 
 import captioner.__main__ as command_line
-from captioner import Caption, DecodingOptions, ImageCaptioningModel, Word, save_model
+from captioner import Caption, DecodingOptions, ImageCaptioningModel
+from captioner.command_line import captioning, parser
+from captioner.command_line.formats import percent
+from tests.conftest import Run
 
-Run = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def checkpoint(model: ImageCaptioningModel, tmp_path: Path) -> Path:
-    save_model(model, tmp_path / "checkpoint")
-    return tmp_path / "checkpoint"
+ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def folder(photos: list[Image.Image], tmp_path: Path) -> Path:
-    """A folder with four photos, a.png to d.png."""
-    (tmp_path / "photos").mkdir()
-    for name, photo in zip("abcd", photos, strict=True):
-        photo.save(tmp_path / "photos" / f"{name}.png")
-    return tmp_path / "photos"
+def captioner_says(checkpoint: Path, photo: Path, **options: Any) -> Caption:
+    return command_line.load_model(checkpoint).generate_caption(photo, **options)
 
 
-@pytest.fixture
-def run(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line with the tiny checkpoint: exit status, lines of stdout, stderr."""
-
-    def run_with(*arguments: Any) -> tuple[int, list[str], str]:
-        try:
-            status = command_line.main([*map(str, arguments), "--checkpoint", str(checkpoint)])
-        except SystemExit as exit_:
-            status = int(exit_.code or 0)
-        output, errors = capfd.readouterr()
-        return status, output.splitlines(), errors
-
-    return run_with
+def n_best(checkpoint: Path, photo: Path, **options: Any) -> list[Caption]:
+    return command_line.load_model(checkpoint).generate_n_best([photo], **options)[0]
 
 
 def test_one_photo_gives_its_caption_alone(run: Run, folder: Path, checkpoint: Path) -> None:
@@ -56,10 +36,6 @@ def test_one_photo_gives_its_caption_alone(run: Run, folder: Path, checkpoint: P
     assert wanted.words
 
 
-def captioner_says(checkpoint: Path, photo: Path, **options: Any) -> Caption:
-    return command_line.load_model(checkpoint).generate_caption(photo, **options)
-
-
 def test_several_photos_give_a_line_each_in_their_order(
     run: Run, folder: Path, checkpoint: Path
 ) -> None:
@@ -67,6 +43,18 @@ def test_several_photos_give_a_line_each_in_their_order(
     status, lines, _ = run(*paths)
     assert status == 0
     assert lines == [f"{path}\t{captioner_says(checkpoint, path)}" for path in paths]
+
+
+def test_photos_may_stand_before_between_and_after_flags(run: Run, folder: Path) -> None:
+    """argparse by itself takes those in one place for all there are."""
+    (folder / "d.png").rename(folder / "-d.png")
+    paths = [folder / f"{name}.png" for name in "abc"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        arguments = (paths[0], "--beam-size", 1, paths[1], "--format=text", paths[2])
+        status, lines, errors = run(*arguments, "--", "-d.png")
+    assert (status, errors) == (0, "")
+    assert [line.split("\t")[0] for line in lines] == [*map(str, paths), "-d.png"]
 
 
 @pytest.mark.parametrize("count", [7, 8, 9, 17])
@@ -87,15 +75,18 @@ def test_memory_does_not_grow_with_the_photos(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    original = ImageCaptioningModel.generate_captions
+    original = ImageCaptioningModel.generate_n_best
 
-    def watch(self: ImageCaptioningModel, photos: list[Any], options: Any) -> list[Caption]:
+    def watch(self: ImageCaptioningModel, photos: list[Any], options: Any) -> list[list[Caption]]:
         sizes.append(len(photos))
         return original(self, photos, options)
 
-    monkeypatch.setattr(ImageCaptioningModel, "generate_captions", watch)
+    monkeypatch.setattr(ImageCaptioningModel, "generate_n_best", watch)
     run(*[folder / "a.png"] * 19)
-    assert sizes == [8, 8, 3]
+    assert sizes == [0, 8, 8, 3]  # the first looks at the options alone
+    sizes.clear()
+    run("-", "--batch-size", 5, stdin=f"{folder / 'a.png'}\n".encode() * 12)
+    assert sizes == [0, 5, 5, 2]
 
 
 def test_a_folder_stands_for_the_photos_in_it(run: Run, folder: Path) -> None:
@@ -118,7 +109,66 @@ def test_a_folder_without_photos_is_complained_of(run: Run, tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     status, lines, errors = run(tmp_path / "empty")
     assert (status, lines) == (1, [])
-    assert "empty is a folder, not a photo" in errors
+    assert "empty is a folder without photos: no file in it ends in one of .jpg .jpeg" in errors
+    assert run(tmp_path / "empty", "-", stdin=os.fsencode(tmp_path / "empty"))[0] == 1
+
+
+def test_a_folder_that_may_not_be_read_is_complained_of(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> Any:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    status, lines, errors = run(folder)
+    assert (status, lines) == (1, [])
+    assert errors == f"captioner: [Errno 13] Permission denied: '{folder}'\n"
+
+
+def test_paths_come_from_standard_input_too(run: Run, folder: Path) -> None:
+    """Folders among them; blank lines and Windows' line ends do no harm."""
+    given = f"{folder / 'd.png'}\n\n{folder / 'gone.png'}\r\n{folder}\n{folder / 'c.png'}"
+    status, lines, errors = run(folder / "b.png", "-", folder / "a.png", stdin=given.encode())
+    assert status == 1
+    assert [Path(line.split("\t")[0]).stem for line in lines] == list("bdabcdca")
+    assert errors == f"captioner: no such photo: {folder / 'gone.png'}\n"
+
+
+def test_one_photo_on_standard_input_is_named(run: Run, folder: Path) -> None:
+    assert run("-", stdin=os.fsencode(folder / "a.png"))[1][0].startswith(f"{folder / 'a.png'}\t")
+    assert run("-") == (0, [], "")
+
+
+def test_standard_input_that_cannot_be_read_is_complained_of(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.BytesIO):
+        def __next__(self) -> bytes:
+            raise IsADirectoryError(21, "Is a directory")
+
+    monkeypatch.setattr(io, "BytesIO", Broken)
+    status, lines, errors = run("-", folder / "a.png")
+    assert (status, len(lines)) == (1, 1)
+    assert errors == "captioner: standard input: [Errno 21] Is a directory\n"
+
+
+def test_each_photo_on_standard_input_is_answered_before_the_next_is_read(
+    folder: Path, checkpoint: Path
+) -> None:
+    command = [sys.executable, "-m", "captioner", "-", "--batch-size=2", "--checkpoint", checkpoint]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for first, second in ("ab", "cd"):
+            paths = [f"{folder / name}.png" for name in (first, second)]
+            process.stdin.write("\n".join(paths) + "\n")
+            process.stdin.flush()
+            answers = [process.stdout.readline().split("\t")[0] for _ in paths]
+            assert answers == paths
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 def test_json_lines_hold_all_there_is(run: Run, folder: Path, checkpoint: Path) -> None:
@@ -129,7 +179,7 @@ def test_json_lines_hold_all_there_is(run: Run, folder: Path, checkpoint: Path) 
     for line, path, caption in zip(lines, paths, captions, strict=True):
         data = json.loads(line)
         assert data == {"photo": str(path), **caption.to_json()}
-        assert list(data) == ["photo", "caption", "score", "grid", "words"]
+        assert list(data) == ["photo", *caption.to_json()]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +191,13 @@ def test_json_lines_hold_all_there_is(run: Run, folder: Path, checkpoint: Path) 
         (("--min-length", 9, "--beam-size", 2), {"min_length": 9, "beam_size": 2}),
         (("--length-penalty", 0), {"length_penalty": 0.0}),
         (("--no-repeat-ngram", 1), {"no_repeat_ngram": 1}),
+        (("--temperature", 2.5), {"temperature": 2.5}),
+        (("--temperature", 2, "--seed", 7), {"temperature": 2, "seed": 7}),
+        (("--temperature", 2, "--top-k", 2), {"temperature": 2, "top_k": 2}),
+        (("--temperature", 2, "--top-p", 0.4), {"temperature": 2, "top_p": 0.4}),
+        (("--prefix", "The cat"), {"prefix": "The cat"}),
+        (("--banned-words", "dog, Sofa"), {"banned_words": ("dog", "Sofa")}),
+        (("--banned-words", "dog", "--banned-words=cat"), {"banned_words": ("dog", "cat")}),
     ],
 )
 def test_decoding_options_reach_the_model(
@@ -151,14 +208,128 @@ def test_decoding_options_reach_the_model(
     assert json.loads(lines[0])["words"] == wanted["words"]
 
 
+def test_a_flag_of_banned_words_takes_no_photo_for_a_word(
+    run: Run, folder: Path, checkpoint: Path
+) -> None:
+    arguments = ("--banned-words", "dog,cat", "--banned-words", "runs on")
+    status, lines, errors = run(*arguments, folder / "a.png")
+    banned = ("dog", "cat", "runs", "on")
+    wanted = captioner_says(checkpoint, folder / "a.png", banned_words=banned)
+    assert (status, lines, errors) == (0, [str(wanted)], "")
+    assert not {word.text for word in wanted.words} & set(banned)
+
+
+@pytest.mark.parametrize(("given", "words"), [(",", [","]), (" a,,b  c, ", ["a", "b", "c"])])
+def test_banned_words_stand_between_commas_and_spaces(given: str, words: list[str]) -> None:
+    settings = parser.parse_arguments(["x.jpg", "--banned-words", given])
+    assert settings.options.banned_words == tuple(words)
+
+
+def test_a_banned_word_that_the_model_does_not_know_is_told(run: Run, folder: Path) -> None:
+    status, lines, errors = run(folder / "a.png", "--banned-words", "Dog,dgo")
+    assert (status, len(lines)) == (0, 1)
+    assert errors == "captioner: the model does not know 'dgo', and so never says it\n"
+
+
 def test_every_decoding_option_has_a_flag_with_its_default(run: Run) -> None:
     status, lines, _ = run("--help")
     assert status == 0
-    text = " ".join(" ".join(lines).split())
+    text = " ".join(" ".join(lines).split()).split(" decoding: ")[1]
     for field in fields(DecodingOptions):
-        flag = f"--{field.name.replace('_', '-')} N "
-        assert f"default: {field.default}" in text.split(flag)[1][:150], flag
+        flag = f"--{field.name.replace('_', '-')} "
+        help_ = text.split(flag)[1][:250]
+        assert help_.startswith(("N ", "TEXT ", "WORDS "))
+        if field.default:
+            assert f"default: {field.default}" in help_, flag
     assert max(map(len, lines)) <= 100
+
+
+def test_several_captions_give_a_line_each(run: Run, folder: Path, checkpoint: Path) -> None:
+    paths = [folder / "a.png", folder / "b.png"]
+    wanted = [n_best(checkpoint, path, num_captions=3) for path in paths]
+    assert list(map(len, wanted)) == [3, 1]  # none of the second photo's three comes to an end
+    assert run(paths[0], "--num-captions", 3)[1] == list(map(str, wanted[0]))
+    assert run(*paths, "--num-captions", 3)[1] == [
+        f"{path}\t{caption}"
+        for path, captions in zip(paths, wanted, strict=True)
+        for caption in captions
+    ]
+
+
+def test_several_captions_as_json_have_a_rank(run: Run, folder: Path, checkpoint: Path) -> None:
+    arguments = ("--num-captions", 3, "--diversity", 2)
+    _, lines, _ = run(folder / "a.png", "--format", "jsonl", *arguments)
+    wanted = n_best(checkpoint, folder / "a.png", num_captions=3, diversity=2.0)
+    assert wanted != n_best(checkpoint, folder / "a.png", num_captions=3)
+    assert [json.loads(line) for line in lines] == [
+        {"photo": str(folder / "a.png"), "rank": rank, **caption.to_json()}
+        for rank, caption in enumerate(wanted, start=1)
+    ]
+
+
+def test_own_words_are_scored_beside_the_models(run: Run, folder: Path, checkpoint: Path) -> None:
+    path, words = folder / "a.png", "The zebra, runs"
+    model = command_line.load_model(checkpoint)
+    own, scored = model.generate_caption(path), model.score_caption(path, words)
+    status, lines, errors = run(path, "--caption", words)
+    assert (status, errors) == (0, "")
+    the, zebra, comma, runs = (percent(word.probability) for word in scored.words)
+    shown = f"the {the}  zebra {zebra} (unknown)  , {comma} (unknown)  runs {runs}"
+    assert lines == [
+        str(own),
+        f"your words: {shown}",
+        f"how surprised the model is (perplexity): {scored.perplexity:.1f} at your words, "
+        f"{own.perplexity:.1f} at its own",
+    ]
+    _, lines, _ = run(path, path, "--caption", words, "--num-captions", 2)
+    assert len(lines) == 8
+    assert all(line.startswith(f"{path}\t") for line in lines)
+
+
+def test_own_words_as_json_stand_in_the_first_object_of_a_photo(
+    run: Run, folder: Path, checkpoint: Path
+) -> None:
+    model = command_line.load_model(checkpoint)
+    arguments = ("--caption", "a cat", "--format", "jsonl", "--length-penalty", 2)
+    paths = [folder / "a.png", folder / "b.png"]
+    options = DecodingOptions(length_penalty=2.0)
+    _, lines, _ = run(*paths, *arguments)
+    for line, path in zip(lines, paths, strict=True):
+        scored = json.loads(line).pop("scored")
+        assert Caption.from_json(scored).unknown_words == ("a",)
+        assert scored == model.score_caption(path, "a cat", options).to_json()
+    _, lines, _ = run(*paths, *arguments, "--num-captions", 2)
+    assert ["scored" in json.loads(line) for line in lines] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(1, "100%"), (0.104, "10%"), (0.0994, "9.94%"), (0.0001, "0.01%"), (0.00009, "<0.01%")],
+)
+def test_small_probabilities_are_told_apart(probability: float, shown: str) -> None:
+    assert percent(probability) == shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--prefix", "zebra"), "prefix holds a word that the model does not know: zebra"),
+        (("--prefix", "a " * 31), "captioner: prefix holds"),
+        (("--prefix", "dog " * 31), "prefix must have at most max_length = 30 words, got 31"),
+        (("--caption", " "), "a caption must have from 1 to 200 words, got 0"),
+        (("--caption", "dog " * 201), "a caption must have from 1 to 200 words, got 201"),
+    ],
+)
+def test_words_that_the_model_cannot_use_are_refused_before_a_photo_is_read(
+    run: Run, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any) -> Any:
+        raise AssertionError("a photo was read")
+
+    monkeypatch.setattr(captioning, "_encode", read)
+    status, lines, errors = run("gone.jpg", *arguments)
+    assert (status, lines) == (2, [])
+    assert message in errors
 
 
 @pytest.mark.parametrize(
@@ -172,6 +343,19 @@ def test_every_decoding_option_has_a_flag_with_its_default(run: Run) -> None:
         (("x.jpg", "--device", "toaster"), "toaster cannot be used here: "),
         (("x.jpg", "--device", "meta"), "meta cannot be used here: "),
         (("x.jpg", "--overlays", __file__), "File exists"),
+        (("x.jpg", "--gif", __file__), "File exists"),
+        (("x.jpg", "--batch-size", "0"), "batch_size must be from 1 to 4096, got 0"),
+        (("x.jpg", "--top-k", "3"), "set temperature above 0"),
+        (("x.jpg", "--diversity", "1"), "set --num-captions"),
+        (
+            ("x.jpg", "--diversity=1", "--num-captions=2", "--temperature=1"),
+            "--diversity is for several captions of a beam search",
+        ),
+        (("x.jpg", "--resume"), "name it with --output"),
+        (("x.jpg", "--overwrite", "--output", "-"), "name it with --output"),
+        (("x.jpg", "--output", "x", "--resume", "--overwrite"), "not allowed with argument"),
+        (("x.jpg", "--sheet-format", "pdf"), "--sheet or --overlays"),
+        (("x.jpg", "--sheet", "x", "--sheet-format", "gif"), "invalid choice: 'gif'"),
     ],
 )
 def test_wrong_usage_ends_with_status_2(run: Run, arguments: tuple[str, ...], message: str) -> None:
@@ -212,77 +396,6 @@ def test_bad_photos_do_not_stop_the_rest(run: Run, folder: Path) -> None:
     assert "gone.jpg" in complaints[2]
 
 
-def test_overlays_are_one_for_each_word_and_a_sheet(run: Run, folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "out"
-    _, lines, _ = run(folder / "a.png", "--overlays", out, "--max-length", 3, "--min-length", 3)
-    words = lines[0].split()
-    names = [f"a-{number:02d}-{word}.jpg" for number, word in enumerate(words, start=1)]
-    assert sorted(path.name for path in out.iterdir()) == ["a-00-sheet.png", *names]
-    assert len(names) == 3
-    for name in names:
-        with Image.open(out / name) as overlay:
-            assert overlay.size == (90, 60)
-
-
-def test_photos_of_the_same_name_keep_their_overlays_apart(
-    run: Run, folder: Path, photos: list[Image.Image], tmp_path: Path
-) -> None:
-    paths = [tmp_path / name for name in ("one/a.png", "two/A.jpg", "three/a-2.png", "two/a.png")]
-    for path, photo in zip(paths, photos, strict=True):
-        path.parent.mkdir(exist_ok=True)
-        photo.save(path)
-    out = tmp_path / "out"
-    status, lines, _ = run(*paths, "--overlays", out, "--max-length", 2)
-    assert status == 0
-    written = sorted(path.name for path in out.iterdir())
-    counts = [len(line.split("\t")[1].split()) + 1 for line in lines]
-    assert len(written) == sum(counts)
-    sheets = {name for name in written if name.endswith("-00-sheet.png")}
-    assert sheets == {
-        "a-00-sheet.png", "A-2-00-sheet.png", "a-2-2-00-sheet.png", "a-3-00-sheet.png",
-    }  # fmt: skip
-    assert len({name.casefold() for name in written}) == len(written)
-
-
-@pytest.mark.parametrize("stem", ["ü ß", "a" * 250, ".hidden", "日" * 80, "-", "a\tb\nc"])
-def test_overlays_of_any_name_and_word_have_names_a_disk_takes(
-    photos: list[Image.Image], tmp_path: Path, stem: str
-) -> None:
-    path = tmp_path / f"{stem}.png"
-    photos[0].save(path)
-    alpha = np.full((3, 3), 1 / 9, np.float32)
-    texts = ["../../etc/x", "'s", ".", "", "a/b\\c:d", "NUL", "-", "w" * 300, "日" * 300, "\0"]
-    caption = Caption(tuple(Word(text, 0.5, (), alpha) for text in texts), -1.0, (3, 3), -2.0)
-    folder = command_line.OverlayFolder(tmp_path / "out")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command_line, "attention_sheet", lambda *_: Sheet())
-        folder.write(str(path), caption)
-    written = sorted((tmp_path / "out").iterdir())
-    assert len(written) == len(texts) + 1
-    assert all(file.is_file() and not file.name.startswith(".") for file in written)
-    assert {file.name for file in tmp_path.iterdir()} == {"out", path.name}
-
-
-class Sheet:
-    """Stands for a figure: fonts lack some of the letters above, and say so."""
-
-    def savefig(self, path: Path, **_: Any) -> None:
-        path.write_bytes(b"")
-
-
-def test_a_photo_whose_overlays_fail_is_captioned_all_the_same(
-    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> Any:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(command_line, "overlay", full)
-    status, lines, errors = run(folder / "a.png", "--overlays", tmp_path / "out")
-    assert status == 1
-    assert len(lines) == 1
-    assert errors == f"captioner: {folder / 'a.png'}: [Errno 28] No space left on device\n"
-
-
 def test_ctrl_c_ends_without_a_traceback(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +404,87 @@ def test_ctrl_c_ends_without_a_traceback(
 
     monkeypatch.setattr(command_line, "caption_photos", interrupt)
     assert run(folder / "a.png") == (130, [], "")
+
+
+def test_a_device_without_room_ends_without_a_traceback(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(ImageCaptioningModel, "generate_n_best", fill)
+    status, lines, errors = run(folder / "a.png")
+    assert (status, lines) == (1, [])
+    assert "set a smaller --batch-size" in errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("form", ["text", "csv"])
+def test_a_full_disk_ends_without_a_traceback(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", full)
+        status, _, errors = run(folder, "--format", form)
+        monkeypatch.undo()
+        full.flush()  # as the interpreter does at its end
+    assert status == 1
+    assert errors == "captioner: standard output cannot be written: No space left on device\n"
+
+
+def test_no_standard_output_is_complained_of(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    status, _, errors = run(folder / "a.png")
+    assert status == 2
+    assert errors == "captioner: standard output is closed; name a file with --output\n"
+    assert run(folder / "a.png", "--output", tmp_path / "out.txt")[0] == 0
+
+
+def test_a_caption_that_standard_output_has_no_letters_for_is_complained_of(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.png").rename(folder / "ü.png")
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    status, _, errors = run(folder)
+    assert status == 1
+    assert "standard output cannot be given it in ascii; use --output" in errors
+    assert narrow.buffer.getvalue().count(b"\n") == 3  # type: ignore[attr-defined]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_how_far_the_run_is_and_complaints_above(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    (folder / "a.png").write_text("no photo")
+    assert run(folder)[0] == 1
+    seen = terminal.getvalue()
+    assert "4/4" in seen
+    assert any(line.startswith("captioner: ") for line in seen.replace("\r", "\n").splitlines())
+    terminal.truncate(0)
+    run("-", stdin=os.fsencode(folder / "b.png"))
+    assert "1 photos" in terminal.getvalue()  # how many will come, nobody knows
+
+
+def test_no_progress_is_shown_where_it_would_be_in_the_way(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(folder)[2] == ""  # stderr is a file
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run(folder / "a.png")
+    assert terminal.getvalue() == ""  # there is only one photo
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    run(folder)
+    assert terminal.getvalue() == ""  # the captions stand on the same terminal
 
 
 def test_a_closed_pipe_and_names_that_are_no_text_end_without_a_traceback(
@@ -305,7 +499,7 @@ def test_a_closed_pipe_and_names_that_are_no_text_end_without_a_traceback(
         [*command, "--checkpoint", str(checkpoint)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
     ) as process:
         assert process.stdout

@@ -1,0 +1,1 @@
+"""The command line, in parts; `captioner.__main__` puts them together."""

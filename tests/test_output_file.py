@@ -1,0 +1,361 @@
+"""What the command line writes to a file, and how a run goes on that was stopped at any byte."""
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from captioner import Caption, ImageCaptioningModel, Word, load_model
+from captioner.command_line import pictures
+from captioner.command_line.captioning import Answer
+from captioner.command_line.formats import Csv, Format, JsonLines, Text
+from captioner.command_line.listing import Listed
+from captioner.command_line.output import OutputFile, Recorded, examine_output
+from tests.conftest import Run
+
+ROOT = Path(__file__).parent.parent
+SUFFIXES = {"text": "txt", "jsonl": "jsonl", "csv": "csv"}
+
+
+def caption_of(text: str, probability: float = 0.5) -> Caption:
+    alpha = np.full((1, 2), 0.5, np.float32)
+    words = tuple(Word(word, probability, (), alpha, word != "zebra") for word in text.split())
+    return Caption(words, -0.5, (1, 2), -1.25)
+
+
+def answer(photo: str, *captions: str, own: str | None = None) -> Answer:
+    scored = None if own is None else caption_of(own)
+    return Answer(Listed(photo), [caption_of(text) for text in captions], scored)
+
+
+def test_an_output_file_holds_what_standard_output_would(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    for form in SUFFIXES:
+        _, wanted, _ = run(folder, "--format", form)
+        status, lines, errors = run(folder, "--format", form, "--output", tmp_path / form)
+        assert (status, lines, errors) == (0, [], "")
+        assert (tmp_path / form).read_text().splitlines() == wanted
+
+
+def test_the_name_of_an_output_file_says_its_format(run: Run, folder: Path, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "a.CSV", "a.txt", "a"):
+        run(folder / "a.png", "--output", tmp_path / name)
+    run(folder / "a.png", "--output", tmp_path / "b.csv", "--format", "jsonl")
+    starts = {path.name: path.read_text()[:9] for path in tmp_path.glob("[ab]*.*")}
+    assert starts.pop("a.CSV") == '"photo","'
+    assert starts.pop("a.txt") == str(folder)[:9]
+    assert starts == {"a.jsonl": '{"photo":', "b.csv": '{"photo":'}
+    assert (tmp_path / "a").read_text() == (tmp_path / "a.txt").read_text()
+
+
+def test_a_table_has_a_row_for_each_caption(run: Run, folder: Path, checkpoint: Path) -> None:
+    path = folder / "a.png"
+    _, lines, _ = run(path, "--format", "csv", "--num-captions", 2)
+    rows = list(csv.DictReader(lines))
+    captions = load_model(checkpoint).generate_n_best([path], num_captions=2)[0]
+    assert rows == [
+        {
+            "photo": str(path),
+            "rank": str(rank),
+            "caption": str(caption),
+            "score": str(round(caption.score, 4)),
+            "perplexity": str(round(caption.perplexity, 4)),
+            "words": " ".join(f"{w.text}:{round(w.probability, 4)}" for w in caption.words),
+        }
+        for rank, caption in enumerate(captions, start=1)
+    ]
+    _, lines, _ = run(path, "--format", "csv", "--caption", "a cat zebra")
+    own = list(csv.DictReader(lines))[1]
+    scored = load_model(checkpoint).score_caption(path, "a cat zebra")
+    assert (own["rank"], own["caption"], own["unknown_words"]) == ("0", "a cat zebra", "a zebra")
+    assert own["perplexity"] == str(round(scored.perplexity, 4))
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        "=cmd|' /C calc'!A0.jpg",
+        "+1.jpg",
+        "-1.jpg",
+        "@SUM(A1).jpg",
+        "\t=1.jpg",
+        "\r=1.jpg",
+        "\uff1d1",
+    ],
+)
+def test_no_cell_of_a_table_is_a_formula(photo: str) -> None:
+    """A spreadsheet runs a cell that begins with =; photos from the network may be called so."""
+    form = Csv(with_own_words=True)
+    text = form.header + form.write(answer(photo, "= dog", own="@zebra zebra"))
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    for cell in (cell for row in rows for cell in row if not cell.startswith("-0.5")):
+        assert cell[:1] not in set("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+    assert rows[1][0] == f"./{photo}"  # the same photo, by a path that is no formula
+    assert rows[1][2] == "'= dog"
+    assert rows[2][5] == "'@zebra:0.5 zebra:0.5"
+    assert Csv(with_own_words=True).read(text.split("\n")[-2] + "\n").key == "0"
+
+
+def test_a_table_keeps_any_path_and_word_apart_from_its_own_marks() -> None:
+    form, photo = Csv(), 'a "b", c;\nd\t=e\r\n.jpg'
+    text = form.write(answer(photo, '12:30 " , ;=1'))
+    ((name, _, caption, *_, words),) = csv.reader(io.StringIO(text, newline=""))
+    assert (name, caption.split()[0]) == (photo, "12:30")
+    assert [word.rpartition(":")[0] for word in words.split()] == ["12:30", '"', ",", ";=1"]
+    assert text.startswith('"')  # so that ; does not begin a cell where that is the separator
+
+
+def test_a_path_with_a_line_break_is_no_line_of_text(run: Run, folder: Path) -> None:
+    odd = folder / "e\nf.png"
+    (folder / "a.png").rename(odd)
+    status, lines, errors = run(folder)
+    assert (status, len(lines)) == (1, 3)
+    assert "its path has a line break in it; use --format jsonl or csv" in errors
+    assert json.loads(run(odd, "--format", "jsonl")[1][0])["photo"] == str(odd)
+    assert len(run(odd)[1]) == 1  # alone, it is not named
+
+
+def test_an_output_file_that_exists_is_left_alone(run: Run, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("precious\n")
+    status, _, errors = run(folder, "--output", path)
+    assert status == 2
+    assert errors == (
+        f"captioner: {path} exists: --resume goes on with it, --overwrite begins it anew\n"
+    )
+    assert path.read_text() == "precious\n"
+    assert run(folder, "--output", path, "--overwrite")[0] == 0
+    assert len(path.read_text().splitlines()) == 4
+    path.write_text("")
+    assert run(folder, "--output", path)[0] == 0  # nothing is lost
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "message"),
+    [
+        ("text", "precious\n", "record 1 is none .* no tab in it"),
+        ("text", "precious", "record 1 is none .* cut off"),
+        ("jsonl", "precious", "record 1 is none .* cut off"),
+        ("jsonl", '{"photo": "a.png"}\n[1]\n', "record 2 is none .* no object of a photo"),
+        ("jsonl", '{"photo": "a.png"}\n{"pho\n', "record 2 is none .*Invalid control character"),
+        ("jsonl", '{"photo": "a.png", "rank": 1}\n', "another --num-captions, or with or without"),
+        ("jsonl", '{"photo": "a.png", "scored": {}}\n', "another --num-captions, or with or"),
+        ("csv", "precious", "record 1 is none .* cut off"),
+        ("csv", "a,b\n1,2\n", "record 1 is none .* where the columns are named"),
+        ("csv", f"{Csv(with_own_words=True).header}", "record 1 is none .* the columns are named"),
+        ("csv", f"{Csv().header}1,2\n", "record 2 is none .*it has 2 columns"),
+        ("csv", f'{Csv().header}1,2,3,4,5,6"\n"7\n', "record 2 is none .*new-line character"),
+    ],
+)
+def test_a_file_of_something_else_is_not_gone_on_with(
+    run: Run, folder: Path, tmp_path: Path, form: str, content: str, message: str
+) -> None:
+    path = tmp_path / "out"
+    path.write_text(content)
+    status, _, errors = run(folder, "--output", path, "--format", form, "--resume")
+    assert status == 2
+    assert re.search(message, errors), errors
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--output", "{}/gone/out.txt"), "there is no folder {}/gone for out.txt; make it first"),
+        (("--output", "{}"), "{} is a folder; name a file"),
+        (("--output", "/dev/null", "--resume"), "/dev/null is no file that could be gone on with"),
+    ],
+)
+def test_an_output_file_that_cannot_be_is_refused(
+    run: Run, folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    status, _, errors = run(folder, *(word.format(folder) for word in arguments))
+    assert (status, errors) == (2, f"captioner: {message.format(folder)}\n")
+
+
+def test_a_wrong_checkpoint_leaves_an_output_file_as_it_is(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.txt"
+    wrong = ("--checkpoint", tmp_path / "gone")
+    assert run(folder, "--output", path, *wrong)[0] == 2
+    assert not path.exists()
+    path.write_text("a.png\tdog\nb.p")
+    assert run(folder, "--output", path, "--overwrite", *wrong)[0] == 2
+    assert run(folder, "--output", path, "--resume", *wrong)[0] == 2
+    assert path.read_text() == "a.png\tdog\nb.p"
+
+
+def test_standard_output_can_be_named(run: Run, folder: Path) -> None:
+    assert run(folder, "--output", "-") == run(folder)
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(
+    run: Run, folder: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The kill comes while the run waits for the fourth photo: what it finished is on the disk."""
+    names = ["a.png", "b.png", "a.png", "c.png", "a.png", "d.png"]
+    paths = [f"{folder / name}\n".encode() for name in names]
+    path = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "captioner", "-", "--batch-size=1", "--output", str(path)]
+    with subprocess.Popen(
+        [*command, "--checkpoint", str(checkpoint)], stdin=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdin
+        process.stdin.write(b"".join(paths[:3]))
+        process.stdin.flush()
+        wait_for(lambda: path.exists() and path.read_bytes().count(b"\n") == 3)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    kept = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(kept[:100])  # as if the kill had come in the middle of a line
+    arguments = ("-", "--batch-size", 1, "--output")  # the last digits hang on the batch
+    status, _, errors = run(*arguments, path, "--resume", stdin=b"".join(paths))
+    assert (status, errors) == (0, "")
+    assert path.read_bytes().startswith(kept)
+    run(*arguments, tmp_path / "whole.jsonl", stdin=b"".join(paths))
+    assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+def test_what_is_done_is_not_done_again_and_what_failed_is(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.txt"
+    photo = (folder / "b.png").read_bytes()
+    (folder / "b.png").write_text("no photo")
+    assert run(folder, "--output", path, "--resume")[0] == 1
+    (folder / "b.png").write_bytes(photo)
+    seen: list[Path] = []
+    original = ImageCaptioningModel.encode
+
+    def watch(self: ImageCaptioningModel, photo: Any) -> Any:
+        seen.append(Path(photo))
+        return original(self, photo)
+
+    monkeypatch.setattr(ImageCaptioningModel, "encode", watch)
+    assert run(folder, "--output", path, "--resume") == (0, [], "")
+    assert seen == [folder / "b.png"]
+    names = [Path(line.split("\t")[0]).name for line in path.read_text().splitlines()]
+    assert names == ["a.png", "c.png", "d.png", "b.png"]
+    assert run(folder, "--output", path, "--resume") == (0, [], "")
+    assert len(seen) == 1
+    assert len(path.read_text().splitlines()) == 4
+
+
+def test_a_photo_whose_pictures_fail_is_tried_again(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    arguments = (folder / "a.png", "--output", tmp_path / "out.txt", "--gif", tmp_path / "gifs")
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "save_animation", full)
+        status, _, errors = run(*arguments)
+    assert (status, errors) == (1, f"captioner: {folder / 'a.png'}: [Errno 28] {os.strerror(28)}\n")
+    assert run(*arguments, "--resume")[0] == 0
+    assert [path.name for path in (tmp_path / "gifs").iterdir()] == ["a-words.gif"]
+
+
+ANSWERS = [
+    answer("a.png", "a dog", "a cat", "the dog"),
+    answer("a.png", "a dog", "a cat", "the dog"),
+    answer("=b.png", "the sofa", "the grass"),  # a search may end with fewer than were wanted
+    answer("=b.png", "the sofa", "the grass"),
+    answer("ü\udcff.png", "sofa sofa", "grass grass", "on on"),
+    answer('"c,\t.png', 'dog " dog', "b 's", "c"),
+    answer("d.png", "the end"),
+]
+FORMS = [Text(3), JsonLines(3), Csv(3), Text(3, True), JsonLines(3, True), Csv(3, True)]
+SINGLE_FORMS = [Text(), JsonLines(), Csv(), Text(1, True), JsonLines(1, True), Csv(1, True)]
+
+
+@pytest.mark.parametrize("form", FORMS + SINGLE_FORMS, ids=str)
+def test_a_file_cut_off_at_any_byte_ends_as_if_it_had_not_been(
+    form: Format, tmp_path: Path
+) -> None:
+    answers = [
+        each._replace(
+            captions=each.captions[: form.num_captions],
+            scored=caption_of("my zebra") if form.with_own_words else None,
+        )
+        for each in ANSWERS
+    ]
+    if form.multiline:
+        answers.append(answers[0]._replace(photo=Listed('line "1"\nline\r\n2"\n')))
+    whole, sizes = written(tmp_path / "whole", form, answers)
+    first_line = whole.index(b"\n") + 1
+    ends = [match.end() for match in re.finditer(rb"\n", whole)]
+    around = {end + shift for end in ends for shift in (-1, 0, 1)}
+    for size in sorted({*range(0, len(whole), 29), *around} - {len(whole) + 1}):
+        path = tmp_path / "cut"
+        path.write_bytes(whole[:size])
+        if isinstance(form, Text) and 0 < size < first_line:
+            with pytest.raises(ValueError, match="it is cut off"):  # it may be anybody's
+                examine_output(path, form, True, False)
+            continue
+        recorded = examine_output(path, form, True, False)
+        count = recorded.photos.total()
+        finished = sum(end <= size for end in sizes)
+        assert finished - 1 <= count <= finished  # one that may lack a caption is done again
+        assert recorded.photos == Counter(form.name(a.photo.path) for a in answers[:count])
+        file = OutputFile(path, form.header, recorded)
+        for each in answers[count:]:
+            file.write(form.write(each))
+        file.close()
+        assert path.read_bytes() == whole
+
+
+def written(path: Path, form: Format, answers: Iterable[Answer]) -> tuple[bytes, list[int]]:
+    """The whole file, and where each answer ends in it."""
+    file, sizes = OutputFile(path, form.header, Recorded()), []
+    for each in answers:
+        file.write(form.write(each))
+        sizes.append(path.stat().st_size)
+    file.close()
+    return path.read_bytes(), sizes
+
+
+def test_a_full_disk_leaves_whole_records_and_a_message(folder: Path, checkpoint: Path) -> None:
+    """The system lets the file grow to 2,500 bytes, in the middle of the second or third line."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500)); "
+        "from captioner.__main__ import main; sys.exit(main())"
+    )
+    path = folder / "out.jsonl"
+    command = [str(folder), "--output", str(path), "--checkpoint", str(checkpoint)]
+    command += ["--min-length=3", "--max-length=3"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"captioner: {path} cannot be written: File too large\n"
+    lines = path.read_text().splitlines(keepends=True)
+    assert 1 <= len(lines) < 4
+    assert all(json.loads(line)["photo"] for line in lines)
+    assert lines[-1].endswith("\n")
