@@ -36,8 +36,10 @@ CHECKPOINT_FILES = (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
 CARD_FILE = "README.md"
 MAY_STAND_ALONE = {CARD_FILE, ".gitignore"}
 """Files of a folder that is going to be a checkpoint."""
-BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
-"""The released checkpoint, in a clone of the repository."""
+PACKAGE = Path(__file__).resolve().parent
+INSTALLED, CLONED = PACKAGE / "released", PACKAGE.parent / "checkpoints"
+"""Where the released checkpoint is: of an installed package, and in a clone of the repository."""
+BUNDLED = INSTALLED if INSTALLED.is_dir() else CLONED
 HUB_ERRORS = (HTTPError, OSError, RuntimeError)
 """What huggingface_hub raises when the Hub refuses, cannot be reached, or breaks off."""
 
@@ -78,7 +80,7 @@ def load_model(
     Args:
         checkpoint: a folder that save_model wrote, or "owner/name" or "owner/name@revision" of a
             model on the Hugging Face Hub, where there is no folder of that name; a Path is always
-            a folder. By default the released checkpoint in the repository's `checkpoints/`.
+            a folder. By default the released checkpoint, which comes with this package.
         device: where the model shall compute.
 
     Returns:
