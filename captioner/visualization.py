@@ -133,8 +133,16 @@ def animate(
     scale = min(1.0, longest_side / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     photo = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    pictures = [photo, *(overlay(photo, word.alpha, colormap, opacity) for word in caption.words)]
-    return [_frame(picture, caption, place) for place, picture in enumerate(pictures, start=-1)]
+    texts = [_fit(word.text, _font(CAPTION_SIZE), _width(photo)) for word in caption.words]
+    corners, height = _lay_out(texts, _width(photo))
+    whole, pale = (
+        _write_caption(texts, corners, (_width(photo), height), ink) for ink in (INK, PALE_INK)
+    )
+    frames = [_stack(photo, whole)]
+    for word, text, corner in zip(caption.words, texts, corners, strict=True):
+        picture = overlay(photo, word.alpha, colormap, opacity)
+        frames.append(_stack(picture, _say(pale, word, text, corner)))
+    return frames
 
 
 def save_animation(frames: Sequence[Image.Image], path: str | Path, seconds: float = 0.8) -> None:
@@ -169,39 +177,46 @@ def save_animation(frames: Sequence[Image.Image], path: str | Path, seconds: flo
     )
 
 
-def _frame(picture: Image.Image, caption: Caption, place: int) -> Image.Image:
-    """A picture above its caption, in which the word at `place` stands out; -1 for all words."""
-    width = max(picture.width, MIN_FRAME_WIDTH)
-    font = _font(CAPTION_SIZE)
-    texts = [_fit(word.text, font, width) for word in caption.words]
-    corners, height = _lay_out(texts, font, width)
-    frame = Image.new("RGB", (width, picture.height + height), PAPER)
-    frame.paste(picture, ((width - picture.width) // 2, 0))
-    pen = ImageDraw.Draw(frame)
-    if place >= 0:
-        _write_word(pen, caption.words[place], picture.height + MARGIN, width)
-    for number, (text, (x, y)) in enumerate(zip(texts, corners, strict=True)):
-        left, top = x, picture.height + y
-        pen.text((left, top), text, INK if place in (number, -1) else PALE_INK, font)
-        if place == number:
-            bottom = top + LINE_HEIGHT - 3
-            pen.line((left, bottom, left + font.getlength(text), bottom), INK, 2)
+def _width(picture: Image.Image) -> int:
+    return max(picture.width, MIN_FRAME_WIDTH)
+
+
+def _stack(picture: Image.Image, below: Image.Image) -> Image.Image:
+    """A frame: a picture, and what is written below it."""
+    frame = Image.new("RGB", (below.width, picture.height + below.height), PAPER)
+    frame.paste(picture, ((below.width - picture.width) // 2, 0))
+    frame.paste(below, (0, picture.height))
     return frame
 
 
-def _write_word(pen: ImageDraw.ImageDraw, word: Word, top: int, width: int) -> None:
-    """The word that is said, large, with its probability."""
-    font = _font(WORD_SIZE, bold=True)
+def _write_caption(
+    texts: Sequence[str], corners: Sequence[tuple[int, int]], size: tuple[int, int], ink: str
+) -> Image.Image:
+    paper = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(paper)
+    for text, corner in zip(texts, corners, strict=True):
+        pen.text(corner, text, ink, _font(CAPTION_SIZE))
+    return paper
+
+
+def _say(caption: Image.Image, word: Word, text: str, corner: tuple[int, int]) -> Image.Image:
+    """A written caption with one of its words underlined, and above it that word, large, with its
+    probability."""
+    paper, (left, top) = caption.copy(), corner
+    pen, font = ImageDraw.Draw(paper), _font(CAPTION_SIZE)
+    pen.text(corner, text, INK, font)
+    bottom = top + LINE_HEIGHT - 3
+    pen.line((left, bottom, left + font.getlength(text), bottom), INK, 2)
+    large = _font(WORD_SIZE, bold=True)
     share = f"  {word.probability:.0%}" if word.probability >= 0.01 else "  <1%"
-    text = _fit(word.text, font, width - round(font.getlength(share)))
-    pen.text((MARGIN, top), text + share, INK, font)
+    shown = _fit(word.text, large, paper.width - round(large.getlength(share)))
+    pen.text((MARGIN, MARGIN), shown + share, INK, large)
+    return paper
 
 
-def _lay_out(
-    texts: Sequence[str], font: ImageFont.FreeTypeFont, width: int
-) -> tuple[list[tuple[int, int]], int]:
+def _lay_out(texts: Sequence[str], width: int) -> tuple[list[tuple[int, int]], int]:
     """Where each word of a caption begins below the picture, and how high all of it is."""
-    x, y = MARGIN, MARGIN + round(1.4 * WORD_SIZE)
+    font, x, y = _font(CAPTION_SIZE), MARGIN, MARGIN + round(1.4 * WORD_SIZE)
     corners: list[tuple[int, int]] = []
     for text in texts:
         length = round(font.getlength(text))

@@ -115,7 +115,8 @@ def test_a_table_keeps_any_path_and_word_apart_from_its_own_marks() -> None:
     ((name, _, caption, *_, words),) = csv.reader(io.StringIO(text, newline=""))
     assert (name, caption.split()[0]) == (photo, "12:30")
     assert [word.rpartition(":")[0] for word in words.split()] == ["12:30", '"', ",", ";=1"]
-    assert text.startswith('"')  # so that ; does not begin a cell where that is the separator
+    row = form.write(answer("a;=1.jpg", "dog"))
+    assert row.startswith('"a;=1.jpg",1,"')  # where ; is the separator, it begins no cell
 
 
 def test_a_path_with_a_line_break_is_no_line_of_text(run: Run, folder: Path) -> None:
@@ -260,7 +261,11 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(
     assert names == ["a.png", "c.png", "d.png", "b.png"]
     assert run(folder, "--output", path, "--resume") == (0, [], "")
     assert len(seen) == 1
-    assert len(path.read_text().splitlines()) == 4
+    whole = path.read_text()
+    assert len(whole.splitlines()) == 4
+    path.write_text(f"{whole}{folder / 'e.pn'}")  # of a photo that is not asked for any more
+    assert run(folder, "--output", path, "--resume") == (0, [], "")
+    assert path.read_text() == whole
 
 
 def test_a_photo_whose_pictures_fail_is_tried_again(

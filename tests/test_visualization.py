@@ -189,7 +189,7 @@ def test_a_frame_says_its_word_and_probability_and_where_the_caption_is() -> Non
 
 @pytest.mark.parametrize("size", [(20, 20), (280, 280)])
 def test_any_word_and_any_number_of_them_stay_inside_a_frame(size: tuple[int, int]) -> None:
-    texts = ["w" * 5000, "日本", "\0", "", "a\nb", "<b>", "$", *["words"] * 150]
+    texts = ["w" * 5000, "日本", "\0", "", "a\nb", "<b>", "$", *["words"] * 30]
     frames = animate(Image.new("RGB", size, "white"), caption_of(*texts))
     for frame in frames[:9]:
         dark = below(frame, size[1])
@@ -197,6 +197,14 @@ def test_any_word_and_any_number_of_them_stay_inside_a_frame(size: tuple[int, in
         assert not dark[:, -8:].any()
         assert not dark[-8:].any()
         assert dark.any()
+
+
+def test_a_long_word_leaves_room_for_its_probability() -> None:
+    caption = caption_of("w" * 5000)
+    sure = replace(caption, words=(replace(caption.words[0], probability=0.9),))
+    photo = Image.new("RGB", (280, 280))
+    half, most = (below(animate(photo, each)[1])[:30] for each in (caption, sure))
+    assert (half != most).any()
 
 
 def test_an_empty_caption_is_one_frame() -> None:
