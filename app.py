@@ -7,24 +7,36 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import matplotlib as mpl
 import torch
-from PIL import Image
 from starlette.middleware import Middleware
 
 import captioner
-from captioner.ui import CaptionViewer, PhotoInput, View, example_buttons, read_photo
+from captioner.checkpoint import BUNDLED
+from captioner.ui import (
+    Answers,
+    CaptionViewer,
+    PhotoInput,
+    View,
+    about_section,
+    choose_script,
+    example_buttons,
+    example_views,
+    page_texts,
+    read_json,
+    read_photo,
+)
 from captioner.ui.look import CSS, OwnPreview, page_theme
 
-TITLE = "What the model sees"
-DESCRIPTION = "Give it a photo. It writes a caption, and shows where it looked for every word."
-FOOTNOTE = "A caption is only a guess and can be wrong. Photos are deleted within two hours."
-FAULT = "Something went wrong here, not with your photo. Try again in a moment."
+TEXTS = read_json("texts.json")
+TITLE = TEXTS["en"]["page_title"]
+FAULT = TEXTS["en"]["fault"]
+REPORT = "val.json"
+"""A checkpoint's measured scores, in its folder."""
 
 GRADIO_PHOTOS = Path(gr.__file__).parent / "media_assets" / "images"
 EXAMPLES = {
@@ -35,9 +47,15 @@ EXAMPLES = {
 }
 """Photos that come with what the page needs anyway, by what a visitor reads beside them."""
 
-# Shown before the server has heard of the photo; `failure` is how a fault or a full queue ends.
-LOOKING = "(photo) => photo ? {looking: true, photo} : null"
-FAILED = f"() => ({{message: {FAULT!r}}})"
+# In the browser. Shown before the server has heard of the photo, unless it is an example, whose
+# caption is there already.
+LOOKING = """(photo, view) => {
+  if (photo && view?.example && view.of === photo.path) return view;
+  return photo ? {looking: true, of: photo.path, photo} : null;
+}"""
+# How a fault or a full queue ends; the time makes it news to the viewer.
+FAILED = f"() => ({{message: {FAULT!r}, at: Date.now()}})"
+UNANSWERED = f"() => ({{answer: {{message: {FAULT!r}, at: Date.now()}}}})"
 
 
 def caption_photo(model: captioner.ImageCaptioningModel, photo: str | None) -> dict[str, Any]:
@@ -58,56 +76,51 @@ def caption_photo(model: captioner.ImageCaptioningModel, photo: str | None) -> d
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def view_photo(model: captioner.ImageCaptioningModel, photo: str | None) -> View | None:
-    """Caption a photo for the viewer, which also shows why a photo cannot be captioned.
+def build_demo(model: captioner.ImageCaptioningModel, report: Path = BUNDLED / REPORT) -> gr.Blocks:
+    """Lay the page out around a model. Turns Gradio's telemetry off for the whole process.
 
     Args:
-        photo: path of the file, or None where the visitor took the photo away.
+        report: file of the model's measured scores, if there are any.
     """
-    if photo is None:
-        return None
-    try:
-        image = read_photo(photo)
-        return View(image, model.generate_caption(image).to_json())
-    except ValueError as error:
-        return View(message=str(error))
-
-
-def build_demo(model: captioner.ImageCaptioningModel) -> gr.Blocks:
-    """Lay the page out around a model. Turns Gradio's telemetry off for the whole process."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    paths = list(EXAMPLES.values())
+    answers, texts = Answers(model), page_texts()
 
     def caption(photo: str | None) -> dict[str, Any]:
         """Caption a photo, with the attention, probability and rivals of every word."""
         return caption_photo(model, photo)
 
+    def answer(photo: str | None, event: gr.EventData) -> View:
+        return View(answer=answers.answer(photo, event._data))
+
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(1800, 3600)) as demo:
-        gr.HTML(f"<h1>{TITLE}</h1><p>{DESCRIPTION}</p>", elem_id="heading")
+        gr.HTML(texts("page_heading"), elem_id="heading")
         with gr.Row():
-            with gr.Column(scale=1, min_width=260):
+            with gr.Column(scale=1, min_width=260, elem_id="side"):
                 photo = PhotoInput(
-                    label="Photo",
-                    placeholder="Drop a photo here\nor click to choose one",
+                    label=texts("page_photo"),
+                    placeholder=str(texts("page_drop")),
                     height=240,
                     buttons=[],
                     elem_id="photo",
                 )
                 examples = example_buttons(
-                    EXAMPLES, label="Or try one of these", elem_id="examples"
+                    EXAMPLES, label=texts("page_examples"), elem_id="examples"
                 )
             with gr.Column(scale=3, min_width=320):
                 viewer = CaptionViewer(elem_id="viewer")
-        gr.HTML(f"<p>{FOOTNOTE}</p>", elem_id="footnote")
+        views = example_views(answers, EXAMPLES, photo, viewer)
+        about_section(report, views[0]["captions"][0]["grid"], elem_id="about")
+        gr.HTML(texts("page_bottom"), elem_id="footnote")
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         on_model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-        examples.click(lambda index: str(paths[index]), examples, photo, queue=False, **quiet)
+        examples.click(None, examples, [photo, viewer], js=choose_script(views))
         # `change` comes once for a photo, whichever way it was given.
-        photo.change(None, photo, viewer, js=LOOKING)
-        look = partial(view_photo, model)
-        seen = photo.change(look, photo, viewer, **quiet, **on_model)
+        photo.change(None, [photo, viewer], viewer, js=LOOKING)
+        seen = photo.change(answers.view, photo, viewer, **quiet, **on_model)
         seen.failure(None, None, viewer, js=FAILED)
+        asked = viewer.ask(answer, photo, viewer, trigger_mode="multiple", **quiet, **on_model)
+        asked.failure(None, None, viewer, js=UNANSWERED)
         # No event of the page: for programs alone.
         gr.on([], caption, photo, gr.JSON(visible=False), api_name="caption", **on_model)
     return demo
@@ -126,6 +139,7 @@ def serve(demo: gr.Blocks, **settings: Any) -> str:
     _, address, _ = demo.launch(
         theme=page_theme(),
         css=CSS,
+        i18n=page_texts(),
         app_kwargs={"middleware": [Middleware(OwnPreview)]},
         allowed_paths=[str(path) for path in EXAMPLES.values()],
         footer_links=[],
@@ -168,9 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model = captioner.load_model(options.checkpoint)
     except (OSError, ValueError) as error:
         sys.exit(f"app.py: {error}")
-    model.generate_caption(Image.new("RGB", (64, 64)))  # the first photo is slow: let it be ours
     serve(
-        build_demo(model),
+        build_demo(model, Path(options.checkpoint or BUNDLED) / REPORT),
         server_name=options.server_name,
         server_port=options.server_port,
         share=options.share,

@@ -40,7 +40,7 @@ def main() -> None:
         chip = page.locator("#viewer [role=option]").nth(flags.word - 1)
         expect(chip).to_be_visible(timeout=60_000)
         chip.click()
-        expect(page.locator(f"#viewer canvas[data-word='{flags.word - 1}']")).to_be_visible()
+        expect(page.locator(f"#viewer .stage canvas[data-word='{flags.word - 1}']")).to_be_visible()
         page.screenshot(path=flags.picture)
         browser.close()
 

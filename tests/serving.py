@@ -1,7 +1,8 @@
 """What the page's tests share: serving it as app.py does, models made up for it, and photos."""
 
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,78 @@ import pytest
 from PIL import Image
 
 from app import build_demo, serve
-from captioner import Caption, Word
+from captioner import Caption, DecodingOptions, Features, Occlusion, Word
+
+RIVALS = (("cat", 0.2), ("<b>x</b>", 0.004))
+"""What a made-up model nearly says at every word."""
 
 
 class MadeUpModel:
-    """Says the same of every photo, looking at one cell after the other from the upper left on."""
+    """Says the same of every photo, looking at one cell after the other from the upper left on.
+
+    It needs the cell after the one it looks at. Every further caption is one word longer.
+    """
 
     def __init__(self, *texts: str, grid: tuple[int, int] = (4, 4)) -> None:
         self.texts = texts or ("a", "dog", "runs", "far")
         self.grid = grid
         self.fault: Exception | None = None
+        self.encoded = 0
+        self.seen_options: list[DecodingOptions] = []
+        self.seconds = 0.0
+        """How long an answer takes."""
 
     def generate_caption(self, photo: Any) -> Caption:
+        return self.tell(self.texts)
+
+    def encode(self, photo: Any) -> Any:
+        self.encoded += 1
+        return "features"
+
+    def generate_n_best(
+        self, photos: Sequence[Features], options: DecodingOptions
+    ) -> list[list[Caption]]:
+        self.seen_options.append(options)
+        more = [self.texts + ("again",) * extra for extra in range(options.num_captions)]
+        if options.temperature:
+            more = [(*texts, f"seed{options.seed}") for texts in more]
+        return [[self.tell(texts, -0.5 - extra) for extra, texts in enumerate(more)]]
+
+    def score_caption(self, photo: Features, text: str, options: DecodingOptions) -> Caption:
+        if not text.split():
+            raise ValueError("a caption must have from 1 to 200 words, got 0")
+        return self.tell(text.split())
+
+    def branch(
+        self,
+        photo: Features,
+        caption: Caption,
+        position: int,
+        word: str,
+        options: DecodingOptions,
+    ) -> Caption:
+        if not 0 <= position <= len(caption.words):
+            raise ValueError(f"position must be from 0 to {len(caption.words)}, got {position}")
+        if word == "<b>x</b>":
+            raise ValueError(f"word must be one that the model knows, got {word!r}")
+        self.seen_options.append(options)
+        return self.tell([*(w.text for w in caption.words[:position]), word, "sleeps"])
+
+    def occlusion(self, photo: Features, caption: Caption) -> Occlusion:
+        drops = [np.roll(word.alpha, 1) * 0.25 - 0.01 for word in caption.words]
+        return Occlusion(caption, tuple(drop.astype(np.float32) for drop in drops))
+
+    def tell(self, texts: Sequence[str], score: float = -0.5) -> Caption:
         if self.fault:
             raise self.fault
+        time.sleep(self.seconds)
         words = []
-        for index, text in enumerate(self.texts):
+        for index, text in enumerate(texts):
             alpha = np.zeros(self.grid, dtype=np.float32)
-            alpha.flat[index] = 1
-            words.append(Word(text, 0.5 + 0.1 * index, (("cat", 0.2), ("<b>x</b>", 0.004)), alpha))
-        return Caption(tuple(words), -0.5, self.grid, -2.0)
+            alpha.flat[index % alpha.size] = 1
+            sure = min(0.9, 0.5 + 0.1 * index)
+            words.append(Word(text, sure, RIVALS, alpha, text != "zyx"))
+        return Caption(tuple(words), score, self.grid, -0.5 * (len(words) + 1))
 
 
 @contextmanager

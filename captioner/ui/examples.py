@@ -1,16 +1,35 @@
-"""Example photos to choose from: thumbnails with names, as buttons."""
+"""Example photos to choose from: thumbnails with names, as buttons, and captions made before."""
 
 import base64
 import html
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_file_to_cache
 from PIL import Image
+
+from captioner.ui.answers import Answers
+from captioner.ui.photo_input import PhotoInput
+from captioner.ui.viewer import CaptionViewer
 
 THUMBNAIL_SIZE = (160, 120)
 """Most pixels of a thumbnail, across and down."""
+
+# In the browser: a photo and its view, with the addresses that the server's files have there.
+CHOOSE = """(index) => {
+  const root = (window.gradio_config?.root ?? "").replace(/\\/$/, "");
+  const file = (path) => ({
+    path,
+    url: root + "/gradio_api/file=" + encodeURI(path),
+    orig_name: path.split("/").pop(),
+    meta: {_type: "gradio.FileData"},
+  });
+  const {of, photo, ...view} = VIEWS[index];
+  return [file(of), {...view, of, photo: file(photo), example: true}];
+}"""
 
 
 def example_buttons(photos: dict[str, Path], **settings: Any) -> gr.Dataset:
@@ -29,6 +48,37 @@ def example_buttons(photos: dict[str, Path], **settings: Any) -> gr.Dataset:
         layout="gallery",
         **settings,
     )
+
+
+def example_views(
+    answers: Answers, photos: dict[str, Path], photo: PhotoInput, viewer: CaptionViewer
+) -> list[dict[str, Any]]:
+    """Caption the photos now, so that a click on one shows its caption at once.
+
+    They are captioned anew whenever the page is built, in tenths of a second: a cache on disk could
+    be older than the checkpoint, this cannot.
+
+    Returns:
+        What the browser needs to show each photo: paths of files that stay on the server, and the
+        photo's best caption.
+    """
+    views = []
+    for path in photos.values():
+        copy = save_file_to_cache(path, photo.GRADIO_CACHE)
+        data = viewer.postprocess(answers.view(copy))
+        assert data is not None
+        if data.photo is None or data.captions is None:
+            raise ValueError(f"the example {path.name} has no caption: {data.message}")
+        photo.keep_in_cache |= {copy, data.photo.path}
+        best = data.captions[:1]
+        shown = data.photo.path
+        views.append({"of": copy, "name": data.name, "photo": shown, "captions": best})
+    return views
+
+
+def choose_script(views: list[dict[str, Any]]) -> str:
+    """Make the function by which a browser shows an example: its index to photo and view."""
+    return CHOOSE.replace("VIEWS", json.dumps(views))
 
 
 def _button(name: str, path: Path) -> str:

@@ -1,38 +1,57 @@
 """The viewer: a photo, its caption, and where the model looked for each word.
 
 One component of HTML, CSS and JavaScript, kept in files of those kinds beside this one. It gets
-everything once, as small JSON and a JPEG; stepping through the words asks the server for nothing.
+everything of a photo once, as small JSON and a JPEG; stepping through the words and asking the
+photo need nothing of the server. For other words it asks, with its event `ask`.
 """
 
+import json
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import gradio as gr
+import matplotlib as mpl
 from gradio.data_classes import FileData, GradioModel
 from gradio.processing_utils import save_pil_to_cache
 from PIL import Image
 
+from captioner.ui.texts import read_json
+
 LONGEST_SIDE = 1024
 """Pixels. Larger photos are scaled down to this for the viewer."""
+SCRIPTS = ("state", "texts", "drawing", "stepping", "asking", "telling", "taking", "viewer")
+"""Files of JavaScript that are one program, in this order."""
+COLOUR_MAPS = ("viridis", "magma")
+ANCHORS = 33
+"""Colours of a map that the browser gets; it mixes those between."""
 
 
 class View(NamedTuple):
-    """What the viewer shows: a captioned photo, or a message, or nothing."""
+    """What the viewer shows: a captioned photo, a message, an answer, or nothing."""
 
     photo: Image.Image | None = None
     """Upright RGB."""
-    caption: dict[str, Any] | None = None
-    """As `Caption.to_json` gives it."""
+    of: str | None = None
+    """The photo's path, as the photo input names it."""
+    name: str = ""
+    """The photo's file name, as the visitor knows it."""
+    captions: list[dict[str, Any]] | None = None
+    """As `Caption.to_json` gives them, best first."""
     message: str = ""
     """Why there is no caption, for the visitor."""
+    answer: dict[str, Any] | None = None
+    """As `Answers.answer` gives it."""
 
 
 class ViewerData(GradioModel):
     """A view as the browser gets it."""
 
     photo: FileData | None = None
-    caption: dict[str, Any] | None = None
+    of: str | None = None
+    name: str = ""
+    captions: list[dict[str, Any]] | None = None
     message: str = ""
+    answer: dict[str, Any] | None = None
 
 
 class CaptionViewer(gr.HTML):
@@ -46,7 +65,7 @@ class CaptionViewer(gr.HTML):
             value,
             html_template=_asset("viewer.html"),
             css_template=_asset("viewer.css"),
-            js_on_load=_asset("viewer.js"),
+            js_on_load=_script(),
             apply_default_css=False,
             **settings,
         )
@@ -55,7 +74,7 @@ class CaptionViewer(gr.HTML):
     def preprocess(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, payload: ViewerData | None
     ) -> None:
-        """Take nothing from the browser: the viewer is for looking only."""
+        """Take nothing from the browser: what it asks comes as an event."""
 
     def postprocess(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, value: View | None
@@ -69,7 +88,7 @@ class CaptionViewer(gr.HTML):
                 path=save_pil_to_cache(_for_screen(value.photo), self.GRADIO_CACHE, format="jpeg"),
                 mime_type="image/jpeg",
             )
-        return ViewerData(photo=photo, caption=value.caption, message=value.message)
+        return ViewerData(**{**value._asdict(), "photo": photo})
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value as JSON schema."""
@@ -83,6 +102,22 @@ def _for_screen(image: Image.Image) -> Image.Image:
     image.info = {}
     image.getexif().clear()
     return image
+
+
+def _script() -> str:
+    """The program, with the texts and colours it needs as constants before it."""
+    data = {
+        "TEXTS": read_json("texts.json"),
+        "MESSAGES": read_json("messages.json"),
+        "COLOURS": {name: _colours(name) for name in COLOUR_MAPS},
+    }
+    constants = [f"const {name} = {json.dumps(value)};" for name, value in data.items()]
+    return "\n".join([*constants, *(_asset(f"{name}.js") for name in SCRIPTS)])
+
+
+def _colours(name: str) -> list[list[int]]:
+    levels = [index / (ANCHORS - 1) for index in range(ANCHORS)]
+    return mpl.colormaps[name](levels, bytes=True)[:, :3].tolist()
 
 
 def _asset(name: str) -> str:

@@ -1,12 +1,18 @@
 """What the page's tests with and without a browser share: the page, served with the model."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import captioner
-from tests.serving import serving
+from tests.page.visiting import OpenPage
+from tests.serving import MadeUpModel, serving
+
+expect.set_options(timeout=45_000)
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +30,58 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(model: captioner.ImageCaptioningModel, folder: Path) -> Iterator[str]:
     with serving(model, folder) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    assert program, "these tests need Chromium: install it, or name it in CHROMIUM"
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", *camera]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def made_up() -> MadeUpModel:
+    return MadeUpModel()
+
+
+@pytest.fixture(scope="module")
+def made_up_address(made_up: MadeUpModel, folder: Path) -> Iterator[str]:
+    with serving(made_up, folder) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens the page as a new visitor. None of them may hear from another host, or fail."""
+    requests: list[str] = []
+    faults: list[str] = []
+    contexts = []
+
+    def open_page(address: str, **settings: object) -> Page:
+        settings = {"reduced_motion": "reduce", **settings}
+        context = browser.new_context(**settings)  # pyright: ignore[reportArgumentType]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(45_000)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(address)
+        for part in ("#photo", "#examples", "#viewer .viewer"):  # Gradio draws them one by one
+            expect(page.locator(part)).to_be_visible()
+        allowed.append(address)
+        return page
+
+    allowed = ["data:", "blob:"]
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [url for url in requests if not url.startswith(tuple(allowed))] == []
+    assert faults == []

@@ -18,7 +18,7 @@ from PIL import Image
 
 import app
 from captioner import ImageCaptioningModel
-from captioner.ui import CaptionViewer, View, example_buttons
+from captioner.ui import Answers, CaptionViewer, View, example_buttons
 from tests.serving import (
     BAD_FILES,
     MadeUpModel,
@@ -87,34 +87,39 @@ def test_the_endpoint_says_what_is_wrong_with_a_file(
 
 def test_a_fault_is_not_explained_to_a_program(tmp_path: Path, folder: Path) -> None:
     model = MadeUpModel()
-    model.fault = RuntimeError("a secret of the server")
     photo = write_photo(tmp_path / "photo.jpg")
     with serving(model, folder) as address:
+        model.fault = RuntimeError("a secret of the server")
         stream = ask(address, upload(address, photo))
     assert stream.startswith("event: error")
     assert "secret" not in stream
 
 
-def test_a_handler_gives_the_photo_and_its_caption(model: ImageCaptioningModel) -> None:
+def test_a_handler_gives_the_photo_and_its_captions_the_usual_one_first(
+    model: ImageCaptioningModel,
+) -> None:
     photo = app.EXAMPLES["Grace Hopper"]
-    view = app.view_photo(model, str(photo))
+    view = Answers(model).view(str(photo))
     assert view is not None
     assert view.photo is not None
     assert view.photo.size == (512, 600)
-    assert view.caption == app.caption_photo(model, str(photo))
+    assert view.captions is not None
+    assert view.captions[0] == app.caption_photo(model, str(photo))
+    assert len({caption["caption"] for caption in view.captions}) == 3
+    assert view.name == "grace_hopper.jpg"
     assert view.message == ""
 
 
 def test_a_handler_shows_nothing_for_no_photo(model: ImageCaptioningModel) -> None:
-    assert app.view_photo(model, None) is None
+    assert Answers(model).view(None) is None
 
 
 @pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
 def test_a_handler_tells_a_visitor_what_is_wrong(tmp_path: Path, kind: str, reason: str) -> None:
     model, path = MadeUpModel(), str(write_bad_file(tmp_path, kind))
-    view = app.view_photo(model, path)  # pyright: ignore[reportArgumentType]
+    view = Answers(model).view(path)
     assert view is not None
-    assert view.caption is None
+    assert view.captions is None
     assert reason in view.message
     assert str(tmp_path) not in view.message
     with pytest.raises(gr.Error, match=reason):
@@ -122,7 +127,7 @@ def test_a_handler_tells_a_visitor_what_is_wrong(tmp_path: Path, kind: str, reas
 
 
 def test_a_photo_that_was_purged_is_asked_for_again(tmp_path: Path) -> None:
-    view = app.view_photo(MadeUpModel(), str(tmp_path / "gone.jpg"))  # pyright: ignore
+    view = Answers(MadeUpModel()).view(str(tmp_path / "gone.jpg"))
     assert view is not None
     assert view.message == "The photo is no longer on the server. Choose it again."
 
@@ -131,7 +136,7 @@ def test_the_viewer_gets_a_small_photo_without_what_the_camera_noted(tmp_path: P
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "A camera", 6
     Image.new("RGB", (3000, 1500)).save(tmp_path / "a.jpg", exif=exif, comment=b"at home")
-    view = app.view_photo(MadeUpModel(), str(tmp_path / "a.jpg"))  # pyright: ignore
+    view = Answers(MadeUpModel()).view(str(tmp_path / "a.jpg"))
     with gr.Blocks(analytics_enabled=False):
         viewer = CaptionViewer()
     data = viewer.postprocess(view)

@@ -1,18 +1,27 @@
-"""The page as a visitor meets it, in real Chromium, with the released model."""
+"""The page as a visitor meets it, in real Chromium: giving photos, and stepping through words."""
 
 import base64
-import os
-import shutil
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import expect
 
 import app
 from captioner import ImageCaptioningModel
+from tests.page.visiting import (
+    HOPPER,
+    OpenPage,
+    canvas,
+    choose,
+    count_questions,
+    count_requests,
+    expect_word,
+    options,
+    picture,
+    pixel,
+    status,
+)
 from tests.serving import (
     BAD_FILES,
     MadeUpModel,
@@ -20,108 +29,6 @@ from tests.serving import (
     write_bad_file,
     write_photo,
 )
-
-expect.set_options(timeout=45_000)
-OpenPage = Callable[..., Page]
-HOPPER = app.EXAMPLES["Grace Hopper"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = (
-        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    )
-    assert program, "these tests need Chromium: install it, or name it in CHROMIUM"
-    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", *camera]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def made_up() -> MadeUpModel:
-    return MadeUpModel()
-
-
-@pytest.fixture(scope="module")
-def made_up_address(made_up: MadeUpModel, folder: Path) -> Iterator[str]:
-    with serving(made_up, folder) as address:
-        yield address
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens the page as a new visitor. None of them may hear from another host, or fail."""
-    requests: list[str] = []
-    faults: list[str] = []
-    contexts = []
-
-    def open_page(address: str, **settings: object) -> Page:
-        settings = {"reduced_motion": "reduce", **settings}
-        context = browser.new_context(**settings)  # pyright: ignore[reportArgumentType]
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(45_000)
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(address)
-        for part in ("#photo", "#examples", "#viewer .viewer"):  # Gradio draws them one by one
-            expect(page.locator(part)).to_be_visible()
-        allowed.append(address)
-        return page
-
-    allowed = ["data:", "blob:"]
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert [url for url in requests if not url.startswith(tuple(allowed))] == []
-    assert faults == []
-
-
-def choose(page: Page, photo: Path) -> None:
-    """Give a photo as the file chooser does, in place of one that may be there."""
-    remove = page.locator("#photo").get_by_role("button", name="Remove Image")
-    if remove.count():
-        remove.click()
-    page.locator("#photo input[type=file]").set_input_files(photo)
-
-
-def expect_word(page: Page, index: int) -> None:
-    """Wait until the word stands, with its overlay drawn."""
-    expect(page.locator("#viewer canvas")).to_have_attribute("data-word", str(index))
-    expect(options(page).nth(index)).to_have_attribute("aria-selected", "true")
-
-
-def options(page: Page):
-    return page.locator("#viewer [role=option]")
-
-
-def picture(page: Page) -> str:
-    return page.locator("#viewer canvas").evaluate("canvas => canvas.toDataURL()")
-
-
-def pixel(page: Page, x: float, y: float) -> list[int]:
-    """RGB of the overlaid photo, at fractions of its width and height."""
-    return page.locator("#viewer canvas").evaluate(
-        """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(
-            x * canvas.width, y * canvas.height, 1, 1).data].slice(0, 3)""",
-        [x, y],
-    )
-
-
-def count_questions(page: Page) -> list[str]:
-    """Collect, from now on, each request by which the page asks for a caption."""
-    asked: list[str] = []
-
-    def note(request: Request) -> None:
-        if request.url.split("?")[0].endswith("/queue/join"):
-            asked.append(request.url)
-
-    page.on("request", note)
-    return asked
 
 
 def test_a_photo_is_captioned_and_stepping_through_its_words_asks_nothing_of_the_server(
@@ -133,11 +40,10 @@ def test_a_photo_is_captioned_and_stepping_through_its_words_asks_nothing_of_the
     expect_word(page, 0)
     caption = model.generate_caption(HOPPER)
     expect(options(page)).to_have_text([word.text for word in caption.words])
-    expect(page.get_by_role("status").first).to_have_text(f"Caption: {caption}")
+    expect(status(page)).to_have_text(f"Caption: {caption}")
     assert len(asked) == 1, "the photo must be captioned exactly once"
 
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
+    requests = count_requests(page)
     options(page).first.focus()
     pictures = []
     for index, word in enumerate(caption.words):
@@ -168,10 +74,10 @@ def test_buttons_slider_and_clicks_step(open_page: OpenPage, made_up_address: st
     expect_word(page, 0)
     page.get_by_role("button", name="Next word").click()
     expect_word(page, 1)
-    expect(page.get_by_role("status").first).to_have_text("dog")
+    expect(status(page)).to_have_text("dog")
     page.get_by_role("button", name="Previous word").click()
     expect_word(page, 0)
-    slider = page.get_by_role("slider", name="Word")
+    slider = page.get_by_role("slider", name="Word", exact=True)
     slider.fill("4")
     expect_word(page, 3)
     expect(slider).to_have_attribute("aria-valuetext", "far, word 4 of 4")
@@ -191,7 +97,7 @@ def test_playing_goes_through_all_words_and_stops(
     choose(page, HOPPER)
     expect_word(page, 0)
     # Every word is noted as it is drawn: a slow machine may not look while one stands.
-    page.locator("#viewer canvas").evaluate(
+    canvas(page).evaluate(
         """canvas => {
             window.drawn = [];
             const note = () => canvas.dataset.word && window.drawn.push(canvas.dataset.word);
@@ -218,7 +124,7 @@ def test_the_overlay_lies_where_the_model_looked(
     page = open_page(made_up_address)
     choose(page, write_photo(tmp_path / "photo.png", size))
     expect_word(page, 0)
-    box = page.locator("#viewer canvas").bounding_box()
+    box = canvas(page).bounding_box()
     assert box is not None
     assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.02)
     for index in range(4):
@@ -237,7 +143,7 @@ def test_an_example_is_captioned_on_a_click(
     for name in ("Lion", "Tower at dusk"):
         page.get_by_role("button", name=name).click()
         caption = model.generate_caption(app.EXAMPLES[name])
-        expect(page.get_by_role("status").first).to_have_text(f"Caption: {caption}")
+        expect(status(page)).to_have_text(f"Caption: {caption}")
         expect_word(page, 0)
     assert len(asked) == 2, "each photo must be captioned exactly once"
 
@@ -298,7 +204,7 @@ def test_bad_files_are_explained_and_the_next_photo_is_captioned(
     for kind, reason in BAD_FILES.items():
         choose(page, write_bad_file(tmp_path, kind))
         expect(page.locator("#viewer .message")).to_contain_text(reason)
-        expect(page.get_by_role("status").first).to_contain_text(reason)
+        expect(status(page)).to_contain_text(reason)
         expect(viewer).to_have_attribute("data-state", "failed")
         assert str(tmp_path.parent) not in page.locator("body").inner_text()
         choose(page, HOPPER)
@@ -355,45 +261,6 @@ def test_two_visitors_see_their_own_captions(
         page.get_by_role("button", name=name).click(no_wait_after=True)
     for name, page in pages.items():
         caption = model.generate_caption(app.EXAMPLES[name])
-        expect(page.get_by_role("status").first).to_have_text(f"Caption: {caption}")
+        expect(status(page)).to_have_text(f"Caption: {caption}")
         expect_word(page, 0)
     assert picture(pages["Lion"]) != picture(pages["Grace Hopper"])
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(
-    open_page: OpenPage, made_up_address: str, tmp_path: Path, scheme: str
-) -> None:
-    page = open_page(made_up_address, color_scheme=scheme)
-    problems = {"empty": serious(page)}
-    choose(page, write_bad_file(tmp_path, "text.jpg"))
-    expect(page.locator("#viewer .message")).to_contain_text("not a photo")
-    problems["failed"] = serious(page)
-    choose(page, HOPPER)
-    expect_word(page, 0)
-    problems["done"] = serious(page)
-    assert problems == {"empty": [], "failed": [], "done": []}
-
-
-def serious(page: Page) -> list[tuple[str, str]]:
-    found = Axe().run(page).response["violations"]
-    return [
-        (problem["id"], node["html"][:120])
-        for problem in found
-        if problem["impact"] in ("serious", "critical")
-        for node in problem["nodes"]
-    ]
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_overflows_and_nothing_moves_when_a_caption_arrives(
-    open_page: OpenPage, made_up_address: str, width: int
-) -> None:
-    page = open_page(made_up_address, viewport={"width": width, "height": 844})
-    place = "e => [e.offsetTop, e.offsetWidth, e.offsetHeight, document.body.scrollHeight]"
-    before = page.locator("#viewer .stage").evaluate(place)
-    choose(page, HOPPER)
-    expect_word(page, 0)
-    assert page.locator("#viewer .stage").evaluate(place) == before
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    expect(page.locator("#viewer canvas")).to_be_in_viewport()
