@@ -68,10 +68,9 @@ function show(caption, index) {
 
 function showStory() {
   delete find(".story").dataset.trouble;
-  const unsure = words().length
-    ? say("hesitates", { count: choices(told.perplexity) })
-    : "";
-  find(".origin").textContent = `${told.origin} ${unsure}`;
+  const count = choices(told.perplexity);
+  find(".unsure").textContent = words().length ? say("hesitates", { count }) : "";
+  find(".origin").textContent = told.origin;
   find(".undo").hidden = history.length === 0;
   find(".restore").hidden = history.length < 2;
 }
@@ -170,7 +169,7 @@ function showSettings() {
   find(".again").hidden = way !== "draw";
   for (const name of SETTINGS) {
     const input = form.elements[name];
-    input.closest("label").querySelector("output").textContent = oneOrTwo(input.value);
+    input.closest("label").querySelector("b").textContent = oneOrTwo(input.value);
   }
 }
 

@@ -15,7 +15,8 @@ function receive() {
 }
 
 function receiveMessage(value) {
-  if ((value.of ?? photoOf) !== photoOf) return; // of a photo that has gone since
+  const late = (value.of ?? photoOf) !== photoOf; // of a photo that has gone since
+  if (late || viewer.dataset.state === "done") return; // an example is there without the server
   showMessage("failed", say("no_caption"), translated(value.message), { of: photoOf });
 }
 
@@ -41,7 +42,7 @@ function showMessage(state, lead, message, value) {
   film.replaceChildren();
   find(".lead").textContent = lead;
   find(".message").textContent = message;
-  find(".count").textContent = find(".origin").textContent = "";
+  for (const part of [".count", ".origin", ".unsure"]) find(part).textContent = "";
   find(".undo").hidden = find(".restore").hidden = true;
   find(".transport").disabled = find(".look").disabled = true;
   stage.tabIndex = -1;
@@ -144,9 +145,11 @@ element.addEventListener("click", (event) => {
 });
 
 for (const strip of [list, film]) {
-  strip.addEventListener("pointerover", (event) => {
+  let place = ""; // of the mouse: a strip that moves under a mouse at rest is not hovered over
+  strip.addEventListener("pointermove", (event) => {
     const part = event.target.closest("[data-index]");
-    if (part && event.pointerType === "mouse" && !timer) peek(Number(part.dataset.index));
+    const moved = place !== (place = `${event.clientX} ${event.clientY}`);
+    if (moved && part && event.pointerType === "mouse" && !timer) peek(Number(part.dataset.index));
   });
   strip.addEventListener("pointerleave", () => peek(null));
 }

@@ -1,0 +1,190 @@
+"""What comes from outside does no harm: text, file names, and what is sent past the page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+import app
+from captioner import ImageCaptioningModel
+from tests.page.visiting import (
+    HOPPER,
+    LOOKS,
+    OpenPage,
+    choose,
+    expect_word,
+    give_made_up,
+    look_name,
+    options,
+    picture,
+    status,
+)
+from tests.serving import MadeUpModel, serving
+
+MARKUP = "<img src=x onerror='window.broken=1'>"
+TEMPLATES = "${window.broken=2} {{window.broken}}"
+
+
+def expect_unbroken(page: Page) -> None:
+    """Nothing has run, and nothing has become part of the page, of what was put in."""
+    assert page.evaluate("window.broken") is None
+    assert page.locator("#viewer img, #viewer script, #viewer iframe").count() == 0
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+def test_markup_in_a_visitors_own_words_stays_text(
+    open_page: OpenPage, made_up_address: str, look: dict[str, object]
+) -> None:
+    page = give_made_up(open_page, made_up_address, **look)
+    text = f"{MARKUP} {TEMPLATES}"
+    page.get_by_label("Say it yourself").fill(text)
+    page.get_by_role("button", name="Look", exact=True).click()
+    expect(options(page)).to_have_text(text.split())
+    page.get_by_role("radio", name="Needed").check()
+    expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
+    page.get_by_role("button", name="Use as alt text").click()
+    page.get_by_role("application").click()
+    expect_unbroken(page)
+
+
+def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, folder: Path) -> None:
+    words = (MARKUP, "${window.broken=2}", "{{broken}}")
+    with serving(MadeUpModel(*words), folder) as address:
+        page = give_made_up(open_page, address)
+        expect(options(page)).to_have_text(list(words))
+        expect(page.locator("#viewer .alternatives span").nth(1)).to_have_text("<b>x</b>")
+        expect(page.locator("#viewer .others span").first).to_contain_text(MARKUP[:20])
+        expect_unbroken(page)
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror='window.broken=1'>.jpg", "${1}{{2}}\"'&.jpg"])
+def test_a_file_name_stays_text(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path, name: str
+) -> None:
+    page = open_page(made_up_address, permissions=["clipboard-read", "clipboard-write"])
+    (tmp_path / name).write_bytes(HOPPER.read_bytes())
+    choose(page, tmp_path / name)
+    expect_word(page, 0)
+    page.get_by_role("button", name="Use as alt text").click()
+    field = page.get_by_label("HTML with the caption")
+    expect(field).to_be_visible()
+    assert field.input_value().count("<") == 1
+    expect_unbroken(page)
+
+
+def test_a_file_name_from_a_server_gone_wrong_stays_text(
+    open_page: OpenPage, made_up_address: str
+) -> None:
+    """The server cleans file names; the page does not rely on it."""
+    page = open_page(made_up_address, permissions=["clipboard-read", "clipboard-write"])
+
+    def rename(route: Route) -> None:
+        body = route.fetch().text().replace('grace_hopper.jpg\\"', "x")
+        body = body.replace('"name":"grace_hopper.jpg"', '"name":"\\"><b onclick=x>.jpg"')
+        route.fulfill(body=body, content_type="text/event-stream")
+
+    page.route("**/queue/data*", rename)
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    page.get_by_role("button", name="Use as alt text").click()
+    html = page.get_by_label("HTML with the caption").input_value()
+    assert html == '<img src="%22%3E%3Cb%20onclick%3Dx%3E.jpg" alt="a dog runs far">'
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"position": 99}, "position must be from 0 to 18"),
+        ({"position": "1"}, "position must be a whole number"),
+        ({"word": "zyxzyx"}, "word must be one that the model knows"),
+        ({"word": MARKUP}, "word must be one that the model knows"),
+        ({"caption": {"words": 3}}, "a caption needs words"),
+        ({"options": {"beam_size": 10_000}}, "beam_size must be from 1 to 10"),
+        ({"kind": "reboot"}, "kind must be one of"),
+    ],
+)
+def test_a_question_that_was_changed_on_its_way_gets_a_message(
+    open_page: OpenPage, address: str, change: dict[str, Any], message: str
+) -> None:
+    page = open_page(address)
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    before = options(page).all_text_contents()
+
+    def tamper(route: Route) -> None:
+        data = json.loads(route.request.post_data or "{}")
+        data["event_data"] = {**data["event_data"], **change}
+        route.continue_(post_data=json.dumps(data))
+
+    page.route("**/queue/join*", tamper)
+    page.locator("#viewer .alternatives button").first.click()
+    expect(page.locator("#viewer .origin")).to_contain_text(message)
+    expect(status(page)).to_contain_text(message)
+    expect(options(page)).to_have_text(before)
+    expect_unbroken(page)
+
+
+def ask_over_http(address: str, event: Any, photo: Any = None) -> str:
+    """Send what the page sends with an event, past the page. Gives the stream of answers."""
+    config = httpx.get(f"{address}/config").json()
+    asks = [part["id"] for part in config["dependencies"] if "'ask'" in str(part["targets"])]
+    question = {
+        "data": [photo],
+        "event_data": event,
+        "fn_index": asks[0],
+        "session_hash": "past-the-page",
+    }
+    reply = httpx.post(f"{address}/gradio_api/queue/join", json=question, timeout=60)
+    reply.raise_for_status()
+    stream = f"{address}/gradio_api/queue/data?session_hash=past-the-page"
+    return httpx.get(stream, timeout=60).text
+
+
+@pytest.mark.parametrize(
+    "event", [None, 7, "x", [], {}, {"kind": []}, {"kind": "score", "id": "<b>"}, {"id": [1]}]
+)
+def test_anything_at_all_may_be_sent_and_gets_a_message(address: str, event: Any) -> None:
+    stream = ask_over_http(address, event)
+    assert "Traceback" not in stream
+    assert '"success":true' in stream.replace(" ", "")
+    assert '"message":' in stream
+
+
+def test_a_photo_of_the_servers_own_is_not_read(address: str) -> None:
+    secret = {"path": str(Path(app.__file__)), "meta": {"_type": "gradio.FileData"}}
+    stream = ask_over_http(address, {"kind": "captions", "id": 1}, secret)
+    assert '"captions"' not in stream
+    assert '"success":false' in stream.replace(" ", "")
+
+
+def test_two_visitors_see_their_own_photos_and_captions(
+    open_page: OpenPage, address: str, model: ImageCaptioningModel
+) -> None:
+    names = ("Lion", "Grace Hopper")
+    pages = {name: open_page(address) for name in names}
+    seen: dict[str, set[str]] = {name: set() for name in names}
+    for name, page in pages.items():
+        page.on("response", lambda response, name=name: seen[name].add(response.url))
+        choose(page, app.EXAMPLES[name])
+    for name, page in pages.items():
+        caption = model.generate_caption(app.EXAMPLES[name])
+        expect(status(page)).to_have_text(f"Caption: {caption}")
+        expect_word(page, 0)
+    for page in pages.values():
+        page.locator("#viewer .alternatives button").first.click(no_wait_after=True)
+    for page in pages.values():
+        expect(page.locator("#viewer .origin")).to_contain_text("Told again")
+        page.get_by_role("radio", name="Needed").check(no_wait_after=True)
+    for name, page in pages.items():
+        first = model.generate_caption(app.EXAMPLES[name])
+        told = model.branch(app.EXAMPLES[name], first, 0, first.words[0].alternatives[0][0])
+        expect(options(page)).to_have_text([word.text for word in told.words])
+        expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
+    assert picture(pages["Lion"]) != picture(pages["Grace Hopper"])
+    files = [{url for url in urls if "/file=" in url} for urls in seen.values()]
+    assert files[0]
+    assert files[1]
+    assert not files[0] & files[1]

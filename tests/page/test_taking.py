@@ -1,0 +1,147 @@
+"""Taking things away from the page, in the browser: text to the clipboard, and files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.page.visiting import (
+    HOPPER,
+    LOOKS,
+    OpenPage,
+    choose,
+    count_requests,
+    expect_word,
+    give_made_up,
+    look_name,
+    options,
+)
+from tests.serving import MadeUpModel, serving
+
+CLIPBOARD = ["clipboard-read", "clipboard-write"]
+
+
+def take(page: Page, name: str, folder: Path) -> Path:
+    """Download what a button gives."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name, exact=True).click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    expect(page.locator("#viewer .taken")).to_have_text(f"Saved {path.name}.")
+    return path
+
+
+def clipboard(page: Page) -> str:
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+def test_the_caption_and_its_html_are_copied(
+    open_page: OpenPage, made_up_address: str, look: dict[str, object]
+) -> None:
+    page = give_made_up(open_page, made_up_address, permissions=CLIPBOARD, **look)
+    page.get_by_role("button", name="Copy the caption").click()
+    expect(page.locator("#viewer .taken")).to_have_text("Copied.")
+    assert clipboard(page) == "a dog runs far"
+    page.get_by_role("button", name="Use as alt text").click()
+    html = '<img src="grace_hopper.jpg" alt="a dog runs far">'
+    expect(page.get_by_label("HTML with the caption")).to_have_value(html)
+    assert clipboard(page) == html
+
+
+def test_html_in_a_caption_is_escaped_in_its_alternative_text(
+    open_page: OpenPage, folder: Path
+) -> None:
+    model = MadeUpModel('"><script>alert(1)</script>', "&", "it's")
+    with serving(model, folder) as address:
+        page = give_made_up(open_page, address, permissions=CLIPBOARD)
+        page.get_by_role("button", name="Use as alt text").click()
+        field = page.get_by_label("HTML with the caption")
+        expect(field).to_be_visible()
+        html = field.input_value()
+        parsed = page.evaluate(
+            """html => {
+                const page = new DOMParser().parseFromString(html, "text/html");
+                const [image] = page.images;
+                const [parts, scripts] = [page.body.children.length, page.scripts.length];
+                return [parts, scripts, image.alt, image.attributes.length];
+            }""",
+            html,
+        )
+    assert parsed == [1, 0, str(model.tell(model.texts)), 2]
+
+
+def test_without_leave_to_copy_the_text_is_selected(
+    open_page: OpenPage, made_up_address: str
+) -> None:
+    page = give_made_up(open_page, made_up_address)
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
+    page.get_by_role("button", name="Copy the caption").click()
+    expect(page.locator("#viewer .taken")).to_have_text("Selected: copy it with your keyboard.")
+    assert page.evaluate("getSelection().toString()") == "a dog runs far"
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+def test_a_picture_is_what_is_seen_at_the_photos_size(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path, look: dict[str, object]
+) -> None:
+    page = give_made_up(open_page, made_up_address, **look)
+    requests = count_requests(page)
+    page.get_by_role("radio", name="Grid").check()
+    page.get_by_role("slider", name="Strength").fill("100")
+    options(page).nth(2).click()
+    expect_word(page, 2)
+    path = take(page, "Picture", tmp_path)
+    assert path.name == "grace_hopper-3.png"
+    with Image.open(path) as image:
+        assert image.size == (512, 600)
+        assert image.getpixel((256 + 20, 20))[:3] == pytest.approx((253, 231, 37), abs=2)  # pyright: ignore
+        assert image.getpixel((20, 20))[:3] == pytest.approx((68, 1, 84), abs=2)  # pyright: ignore
+    assert requests == []
+
+
+def test_a_contact_sheet_holds_the_photo_and_every_word(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path
+) -> None:
+    page = give_made_up(open_page, made_up_address)
+    page.get_by_role("radio", name="Grid").check()
+    page.get_by_role("slider", name="Strength").fill("100")
+    path = take(page, "Contact sheet", tmp_path)
+    assert path.name == "grace_hopper-sheet.png"
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    assert pixels.shape[1] > 4 * 250
+    assert pixels.shape[0] > 2 * 300
+    # One cell of sixteen is yellow in each of the four words' pictures.
+    cell = 320 * (320 * 512 / 600) / 16
+    yellow = (abs(pixels - (253, 231, 37)).max(axis=2) < 4).sum()
+    assert yellow == pytest.approx(4 * cell, rel=0.15)
+
+
+def test_the_data_is_the_endpoints_with_what_has_been_measured(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path
+) -> None:
+    page = give_made_up(open_page, made_up_address)
+    model = MadeUpModel()
+    data = json.loads(take(page, "Data (JSON)", tmp_path).read_text(encoding="utf-8"))
+    assert data == {"photo": "grace_hopper.jpg", **model.tell(model.texts).to_json()}
+    page.get_by_role("radio", name="Needed").check()
+    expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
+    data = json.loads(take(page, "Data (JSON)", tmp_path).read_text(encoding="utf-8"))
+    expected = model.occlusion(None, model.tell(model.texts)).to_json()  # pyright: ignore
+    assert data["occlusion"] == expected
+
+
+def test_nothing_can_be_taken_before_there_is_a_caption(
+    open_page: OpenPage, made_up_address: str
+) -> None:
+    page = open_page(made_up_address)
+    for name in ("Copy the caption", "Use as alt text", "Picture", "Contact sheet", "Data (JSON)"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
+    expect(page.get_by_label("Say it yourself")).to_be_disabled()
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    expect(page.get_by_role("button", name="Picture", exact=True)).to_be_enabled()
