@@ -1,6 +1,7 @@
 // Drawing: a map, one number for each region of a grid, in colour on a photo. Knows no words.
 //
-// A map is {cells, rows, cols}, its cells in reading order. It covers the whole photo.
+// A map is {cells, rows, cols}, its cells in reading order. It covers the whole photo. Differences
+// below its `least`, if it has one, are not made to look large.
 
 const HEAT_SIDE = 192;
 const sheet = document.createElement("canvas"); // of the map that is being drawn, small
@@ -35,7 +36,7 @@ function drawMap(context, width, height, map, look, side = HEAT_SIDE) {
   const grid = look.shape === "grid";
   const across = grid ? map.cols : side;
   const values = grid ? map.cells : enlarged(map, side);
-  colour(values, across, PALETTES[look.palette]);
+  colour(values, across, PALETTES[look.palette], map.least ?? 1e-9);
   context.save();
   context.imageSmoothingEnabled = !grid;
   context.imageSmoothingQuality = "high";
@@ -118,14 +119,14 @@ function cubic(distance) {
 }
 
 // Onto the sheet: the lowest value in the palette's first colour, the highest in its last.
-function colour(values, across, palette) {
+function colour(values, across, palette, least) {
   let low = Infinity;
   let high = -Infinity;
   for (const value of values) {
     if (value < low) low = value;
     if (value > high) high = value;
   }
-  const scale = high - low < 1e-9 ? 0 : 255 / (high - low);
+  const scale = high - low < 1e-9 ? 0 : 255 / Math.max(least, high - low);
   sheet.width = across;
   sheet.height = values.length / across;
   const context = sheet.getContext("2d");

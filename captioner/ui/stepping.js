@@ -2,6 +2,8 @@
 
 const STEP_MS = 1000;
 const FADE_MS = 160;
+const NOTHING = 0.001; // of probability: less than this was not needed
+const LEAST_NEED = 0.02; // of probability: a smaller need is not drawn as if it were large
 const CHIP_SIZES = [20, 18, 16, 14];
 
 let current = 0;
@@ -165,7 +167,8 @@ function shownMap(index) {
   const word = words()[index];
   if (look.source !== "needed" || !told.occlusion) return mapOf(word.alpha);
   const map = mapOf(told.occlusion.drops[index]);
-  return { ...map, cells: map.cells.map((drop) => Math.max(0, drop)) };
+  const cells = map.cells.map((drop) => (drop < NOTHING ? 0 : drop));
+  return { ...map, cells, least: LEAST_NEED };
 }
 
 function mapLabel(word, map) {
@@ -205,9 +208,9 @@ function draw() {
   context.imageSmoothingQuality = "high";
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   if (!heat || !words().length) return;
-  const { rows, cols } = shownMap(shownIndex());
-  if (asking === null) drawMap(context, canvas.width, canvas.height, { cells: heat, rows, cols }, look);
-  else markCell(context, canvas.width, canvas.height, { rows, cols }, asking);
+  const map = { ...shownMap(shownIndex()), cells: heat };
+  if (asking === null) drawMap(context, canvas.width, canvas.height, map, look);
+  else markCell(context, canvas.width, canvas.height, map, asking);
 }
 
 function showFilm() {
@@ -232,7 +235,7 @@ function drawFilm() {
   const ratio = window.devicePixelRatio || 1;
   const shape = Math.min(2, Math.max(0.5, image.naturalWidth / image.naturalHeight));
   const room = film.clientWidth / words().length - 4.5;
-  const wide = Math.max(Math.min(64 * shape, room), 44);
+  const wide = Math.max(Math.min(64 * shape, room), 40);
   const high = Math.min(64, wide / shape);
   for (const part of film.children) {
     const small = part.firstChild;

@@ -221,7 +221,7 @@ function evidence(index, map) {
     ([least]) => agreement >= least,
   )?.[1] ?? "agree_not";
   const points = oneDecimal.format(100 * map.cells[best]);
-  const need = map.cells[best] >= 0.001 ? say("need_most", { place, points }) : say("need_nothing");
+  const need = map.cells[best] > 0 ? say("need_most", { place, points }) : say("need_nothing");
   const value = twoDecimals.format(agreement);
   return `${say("agree_value", { verdict: say(verdict), value })} ${need}`;
 }

@@ -27,11 +27,13 @@ function receiveCaptions(value) {
     if (captions.length < value.captions.length && untouched()) captions = value.captions;
     return showOthers();
   }
+  const found = value.of === photoOf ? captions : []; // of an example that is chosen once more
   startPhoto("done", value);
-  captions = value.captions;
+  captions = found.length ? found : value.captions;
   name = value.name;
-  show({ ...captions[0], origin: say("origin_own") }, 0);
+  show({ ...value.captions[0], origin: say("origin_own") }, 0);
   setDisabled(words().length === 0);
+  bringIntoView();
   if (!untouched()) findCaptions();
 }
 

@@ -264,3 +264,67 @@ def test_two_visitors_see_their_own_captions(
         expect(status(page)).to_have_text(f"Caption: {caption}")
         expect_word(page, 0)
     assert picture(pages["Lion"]) != picture(pages["Grace Hopper"])
+
+
+def test_the_space_bar_pauses_too(open_page: OpenPage, made_up_address: str) -> None:
+    page = open_page(made_up_address)
+    choose(page, HOPPER)
+    expect_word(page, 0)
+    requests = count_requests(page)
+    options(page).first.focus()
+    page.keyboard.press("Space")
+    expect_word(page, 1)
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    page.wait_for_timeout(1500)
+    index = canvas(page).get_attribute("data-word")
+    assert index in ("1", "2")
+    page.wait_for_timeout(1500)
+    expect_word(page, int(index))
+    assert requests == []
+
+
+def test_of_two_photos_given_in_a_hurry_the_later_one_is_shown(
+    open_page: OpenPage, made_up_address: str, made_up: MadeUpModel, tmp_path: Path
+) -> None:
+    page = open_page(made_up_address)
+    made_up.seconds = 0.3
+    try:
+        choose(page, HOPPER)
+        choose(page, write_photo(tmp_path / "later.png", (400, 200)))
+        expect_word(page, 0)
+        page.wait_for_timeout(2500)
+        box = canvas(page).bounding_box()
+    finally:
+        made_up.seconds = 0.0
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(2, rel=0.02)
+
+
+def test_examples_are_captioned_by_the_model_that_is_served(
+    open_page: OpenPage, folder: Path
+) -> None:
+    """Another checkpoint, with the same page and cache, never shows captions of the one before."""
+    for words in (("old", "words"), ("new", "words", "here")):
+        with serving(MadeUpModel(*words), folder) as address:
+            page = open_page(address)
+            page.get_by_role("button", name="Lion").click()
+            expect(options(page)).to_have_text(list(words))
+            expect(page.locator("#viewer .others button")).to_have_count(3)
+            page.close()
+
+
+def test_a_click_on_an_example_shows_it_again_as_it_was(
+    open_page: OpenPage, made_up_address: str
+) -> None:
+    page = open_page(made_up_address)
+    page.get_by_role("button", name="Lion").click()
+    expect_word(page, 0)
+    expect(page.locator("#viewer .others button")).to_have_count(3)
+    page.locator("#viewer .alternatives button").first.click()
+    expect(options(page)).to_have_text(["cat", "sleeps"])
+    page.get_by_role("button", name="Lion").click()
+    expect(options(page)).to_have_text(["a", "dog", "runs", "far"])
+    expect(page.get_by_role("button", name="Undo")).to_be_hidden()
+    expect(page.locator("#viewer .others button")).to_have_count(3)
