@@ -175,6 +175,23 @@ def test_photos_are_deleted_after_a_while(tmp_path: Path, folder: Path) -> None:
             demo.close(verbose=False)
 
 
+def test_examples_are_not_deleted_with_visitors_photos(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        demo = app.build_demo(MadeUpModel())  # pyright: ignore[reportArgumentType]
+        address = app.serve(demo, prevent_thread_lock=True, quiet=True).rstrip("/")
+        try:
+            kept = [file for block in demo.blocks.values() for file in block.keep_in_cache]
+            assert len(kept) == 2 * len(app.EXAMPLES)
+            for path in kept:
+                photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+                assert ask(address, photo).startswith("event: complete")
+            delete_files_created_by_app(demo, age=0)
+            assert all(Path(path).exists() for path in kept)
+        finally:
+            demo.close(verbose=False)
+
+
 def test_the_page_asks_nothing_of_other_hosts(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:

@@ -289,15 +289,24 @@ def test_of_two_photos_given_in_a_hurry_the_later_one_is_shown(
     open_page: OpenPage, made_up_address: str, made_up: MadeUpModel, tmp_path: Path
 ) -> None:
     page = open_page(made_up_address)
-    made_up.seconds = 0.3
+    page.locator("#viewer .viewer").evaluate(
+        """viewer => {
+            window.states = [];
+            const note = () => window.states.push(viewer.dataset.state);
+            new MutationObserver(note).observe(viewer, {attributeFilter: ["data-state"]});
+        }"""
+    )
+    made_up.seconds = 1.0
     try:
-        choose(page, HOPPER)
+        page.locator("#photo input[type=file]").set_input_files(HOPPER)
+        page.wait_for_function("window.states.includes('looking')")
         choose(page, write_photo(tmp_path / "later.png", (400, 200)))
         expect_word(page, 0)
-        page.wait_for_timeout(2500)
+        page.wait_for_timeout(3000)
         box = canvas(page).bounding_box()
     finally:
         made_up.seconds = 0.0
+    assert page.evaluate("window.states.filter((state) => state === 'done').length") == 1
     assert box is not None
     assert box["width"] / box["height"] == pytest.approx(2, rel=0.02)
 
