@@ -30,7 +30,7 @@ from captioner.ui import (
     read_json,
     read_photo,
 )
-from captioner.ui.look import CSS, OwnPreview, page_theme
+from captioner.ui.look import CSS, OwnPreview, SmallQuestions, page_theme
 
 TEXTS = read_json("texts.json")
 TITLE = TEXTS["en"]["page_title"]
@@ -90,7 +90,8 @@ def build_demo(model: captioner.ImageCaptioningModel, report: Path = BUNDLED / R
         return caption_photo(model, photo)
 
     def answer(photo: str | None, event: gr.EventData) -> View:
-        return View(answer=answers.answer(photo, event._data))
+        found = answers.answer(photo, event._data)
+        return View(answer=found, animation=found.pop("animation", None))
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(1800, 3600)) as demo:
         gr.HTML(texts("page_heading"), elem_id="heading")
@@ -140,7 +141,7 @@ def serve(demo: gr.Blocks, **settings: Any) -> str:
         theme=page_theme(),
         css=CSS,
         i18n=page_texts(),
-        app_kwargs={"middleware": [Middleware(OwnPreview)]},
+        app_kwargs={"middleware": [Middleware(OwnPreview), Middleware(SmallQuestions)]},
         allowed_paths=[str(path) for path in EXAMPLES.values()],
         footer_links=[],
         max_file_size="10mb",

@@ -7,6 +7,7 @@ or an answer with a message, never a fault. A photo is encoded once for all that
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, Protocol
 
@@ -18,12 +19,15 @@ from captioner.images import Photo
 from captioner.model import Features
 from captioner.options import DecodingOptions
 from captioner.ui.photo_input import read_photo
-from captioner.ui.viewer import View
+from captioner.ui.viewer import COLOUR_MAPS, View
+from captioner.visualization import animate, save_animation
 
 NUM_CAPTIONS = 3
 """Found with the first; as many as the default beam holds, so they cost nothing more."""
 MAX_LETTERS, MAX_WORDS = 300, 40
 """Of a caption on this page, whoever says it."""
+MAX_FRAMES = 80
+"""Of an animation: the words of a caption, which a tokenizer may make more of than a person."""
 REMEMBERED_PHOTOS = 16
 """Whose features are kept, some 300 kB each."""
 OPTION_LIMITS = {
@@ -68,7 +72,8 @@ class Answers:
         self._model = model
         self._seen: OrderedDict[tuple[str, int], Features] = OrderedDict()
         self._lock = Lock()
-        self._kinds: dict[str, Callable[[Features, dict[str, Any]], dict[str, Any]]] = {
+        self._kinds: dict[str, Callable[[str | None, dict[str, Any]], dict[str, Any]]] = {
+            "animation": self._animation,
             "branch": self._branch,
             "captions": self._captions,
             "occlusion": self._occlusion,
@@ -88,19 +93,19 @@ class Answers:
             features = self._features(path, image)
         except ValueError as error:
             return View(of=path, message=str(error))
-        captions = self._captions(features, {})["captions"]
-        return View(image, path, Path(path).name, captions)
+        return View(image, path, Path(path).name, self._found(features, {}))
 
     def answer(self, path: str | None, question: Any) -> dict[str, Any]:
         """Answer a question of the viewer's.
 
         Args:
             path: of the photo.
-            question: `kind`, one of branch, captions, occlusion and score, with what that needs,
-                and `id`, a number; from a visitor, so anything at all.
+            question: `kind`, one of animation, branch, captions, occlusion and score, with what
+                that needs, and `id`, a number; from a visitor, so anything at all.
 
         Returns:
-            The question's id and kind, and what was asked, or why there is none as `message`.
+            The question's id and kind, and what was asked, or why there is none as `message`. All
+            is plain JSON data, but for an `animation`: the bytes of a GIF.
         """
         question = question if isinstance(question, dict) else {}
         number, kind = question.get("id"), question.get("kind")
@@ -108,7 +113,7 @@ class Answers:
         try:
             if not isinstance(kind, str) or kind not in self._kinds:
                 raise ValueError(f"kind must be one of {', '.join(self._kinds)}")
-            return {**named, **self._kinds[kind](self._features(path), question)}
+            return {**named, **self._kinds[kind](path, question)}
         except ValueError as error:
             return {**named, "message": str(error)}
 
@@ -125,12 +130,14 @@ class Answers:
                 self._seen.popitem(last=False)
             return self._seen[file]
 
-    def _captions(self, features: Features, question: dict[str, Any]) -> dict[str, Any]:
-        options = read_options(question.get("options", {}))
-        (found,) = self._model.generate_n_best([features], options)
-        return {"captions": [caption.to_json() for caption in found]}
+    def _found(self, features: Features, options: Any) -> list[dict[str, Any]]:
+        (found,) = self._model.generate_n_best([features], read_options(options))
+        return [caption.to_json() for caption in found]
 
-    def _branch(self, features: Features, question: dict[str, Any]) -> dict[str, Any]:
+    def _captions(self, path: str | None, question: dict[str, Any]) -> dict[str, Any]:
+        return {"captions": self._found(self._features(path), question.get("options", {}))}
+
+    def _branch(self, path: str | None, question: dict[str, Any]) -> dict[str, Any]:
         caption = read_caption(question.get("caption"))
         position, word = question.get("position"), question.get("word")
         if type(position) is not int:
@@ -138,17 +145,34 @@ class Answers:
         if not isinstance(word, str):
             raise ValueError("word must be text")
         options = read_options(question.get("options", {}))
+        features = self._features(path)
         told = self._model.branch(features, caption, position, word[:MAX_LETTERS], options)
         return {"caption": told.to_json()}
 
-    def _score(self, features: Features, question: dict[str, Any]) -> dict[str, Any]:
+    def _score(self, path: str | None, question: dict[str, Any]) -> dict[str, Any]:
         text = read_text(question.get("text"))
         options = read_options(question.get("options", {}))
-        return {"caption": self._model.score_caption(features, text, options).to_json()}
+        scored = self._model.score_caption(self._features(path), text, options)
+        return {"caption": scored.to_json()}
 
-    def _occlusion(self, features: Features, question: dict[str, Any]) -> dict[str, Any]:
+    def _occlusion(self, path: str | None, question: dict[str, Any]) -> dict[str, Any]:
         caption = read_caption(question.get("caption"))
-        return {"occlusion": self._model.occlusion(features, caption).to_json()}
+        return {"occlusion": self._model.occlusion(self._features(path), caption).to_json()}
+
+    def _animation(self, path: str | None, question: dict[str, Any]) -> dict[str, Any]:
+        caption = read_caption(question.get("caption"))
+        if not 1 <= len(caption.words) <= MAX_FRAMES:
+            raise ValueError(f"an animation must have from 1 to {MAX_FRAMES} words")
+        colours, opacity = question.get("colours"), question.get("opacity")
+        if not isinstance(colours, str) or colours not in COLOUR_MAPS:
+            raise ValueError(f"colours must be one of {', '.join(COLOUR_MAPS)}")
+        if not isinstance(opacity, int | float):
+            raise ValueError("opacity must be a number")
+        frames = animate(read_photo(path), caption, colours, float(opacity))
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "caption.gif"
+            save_animation(frames, file)
+            return {"animation": file.read_bytes()}
 
 
 def read_options(data: Any) -> DecodingOptions:

@@ -112,6 +112,19 @@ function saveData() {
   offer(new Blob([text], { type: "application/json" }), fileName("caption.json"));
 }
 
+// Made by the server, which has no spotlight; the colours are then those of the start.
+function saveAnimation() {
+  const colours = look.palette === "spotlight" ? "viridis" : look.palette;
+  const file = fileName("words.gif");
+  taken(say("drawing"));
+  const done = async ({ animation }) => {
+    const response = await fetch(animation.url).catch(() => null);
+    if (response?.ok) offer(await response.blob(), file);
+    else taken(say("fault"));
+  };
+  ask("animation", { caption: plain(told), colours, opacity: look.opacity }, done, taken);
+}
+
 const TAKE = {
   copy: () => copy(told.caption),
   alt: () => {
@@ -121,5 +134,6 @@ const TAKE = {
   },
   png: savePicture,
   sheet: saveSheet,
+  gif: saveAnimation,
   json: saveData,
 };

@@ -3,6 +3,7 @@
 
 const PATIENCE_MS = 60_000;
 const SETTLE_MS = 300;
+const QUIET = ["animation", "occlusion"]; // questions that leave the words as they are
 const form = find(".settings form");
 const SETTINGS = [...form.querySelectorAll("input[type=range]")].map((input) => input.name);
 
@@ -21,7 +22,7 @@ function ask(kind, question, done, refused = remark) {
 
 function sendNext() {
   pending = waiting.shift() ?? null;
-  viewer.toggleAttribute("data-busy", pending !== null && pending.kind !== "occlusion");
+  viewer.toggleAttribute("data-busy", pending !== null && !QUIET.includes(pending.kind));
   if (!pending) return;
   const { id, kind, question } = pending;
   pending.timer = setTimeout(() => answered({ id, message: say("fault") }), PATIENCE_MS);

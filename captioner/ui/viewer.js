@@ -2,12 +2,12 @@
 //
 // props.value is empty, or {looking, of, photo} while the model works, or {message, of}, or
 // {of, name, photo, captions} with captions as the /caption endpoint gives them, best first, or
-// {answer} to what this viewer has asked. `of` names the photo as the page's photo input does.
+// {answer, animation} to what this viewer has asked. `of` names the photo as the page's photo input does.
 // Words and names come from outside: they reach the page through textContent alone.
 
 function receive() {
   const value = props.value || {};
-  if (value.answer) answered(value.answer);
+  if (value.answer) answered({ ...value.answer, animation: value.animation });
   else if (value.captions) receiveCaptions(value);
   else if (value.message) receiveMessage(value);
   else if (value.looking) showMessage("looking", say("looking"), say("looking"), value);

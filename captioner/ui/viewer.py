@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import matplotlib as mpl
 from gradio.data_classes import FileData, GradioModel
-from gradio.processing_utils import save_pil_to_cache
+from gradio.processing_utils import save_bytes_to_cache, save_pil_to_cache
 from PIL import Image
 
 from captioner.ui.texts import read_json
@@ -40,7 +40,9 @@ class View(NamedTuple):
     message: str = ""
     """Why there is no caption, for the visitor."""
     answer: dict[str, Any] | None = None
-    """As `Answers.answer` gives it."""
+    """As `Answers.answer` gives it, without an animation."""
+    animation: bytes | None = None
+    """A GIF."""
 
 
 class ViewerData(GradioModel):
@@ -52,6 +54,7 @@ class ViewerData(GradioModel):
     captions: list[dict[str, Any]] | None = None
     message: str = ""
     answer: dict[str, Any] | None = None
+    animation: FileData | None = None
 
 
 class CaptionViewer(gr.HTML):
@@ -79,16 +82,18 @@ class CaptionViewer(gr.HTML):
     def postprocess(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, value: View | None
     ) -> ViewerData | None:
-        """Turn a view into JSON, with its photo as a file in the cache."""
+        """Turn a view into JSON, with its pictures as files in the cache."""
         if value is None:
             return None
-        photo = None
+        photo = animation = None
         if value.photo is not None:
-            photo = FileData(
-                path=save_pil_to_cache(_for_screen(value.photo), self.GRADIO_CACHE, format="jpeg"),
-                mime_type="image/jpeg",
-            )
-        return ViewerData(**{**value._asdict(), "photo": photo})
+            shown = _for_screen(value.photo)
+            path = save_pil_to_cache(shown, self.GRADIO_CACHE, format="jpeg")
+            photo = FileData(path=path, mime_type="image/jpeg")
+        if value.animation is not None:
+            path = save_bytes_to_cache(value.animation, "caption.gif", self.GRADIO_CACHE)
+            animation = FileData(path=path, mime_type="image/gif")
+        return ViewerData(**{**value._asdict(), "photo": photo, "animation": animation})
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value as JSON schema."""

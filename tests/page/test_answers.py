@@ -82,7 +82,16 @@ CAPTION = MadeUpModel().tell(("a", "dog")).to_json()
 @pytest.mark.parametrize(
     ("question", "message"),
     [
-        (None, "kind must be one of branch, captions, occlusion, score"),
+        ({"kind": "animation"}, "a caption needs words"),
+        ({"kind": "animation", "caption": {**CAPTION, "words": []}}, "from 1 to 80 words"),
+        ({"kind": "animation", "caption": CAPTION, "colours": "jet"}, "colours must be one of"),
+        ({"kind": "animation", "caption": CAPTION, "colours": []}, "colours must be one of"),
+        ({"kind": "animation", "caption": CAPTION, "colours": "magma"}, "opacity must be a number"),
+        (
+            {"kind": "animation", "caption": CAPTION, "colours": "magma", "opacity": 2},
+            "opacity must be from 0 to 1",
+        ),
+        (None, "kind must be one of animation, branch, captions, occlusion, score"),
         ({"kind": {}}, "kind must be one of"),
         ({"kind": "score"}, "a caption must be text"),
         ({"kind": "score", "text": ["a"]}, "a caption must be text"),

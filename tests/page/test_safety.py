@@ -160,6 +160,15 @@ def test_a_photo_of_the_servers_own_is_not_read(address: str) -> None:
     assert '"success":false' in stream.replace(" ", "")
 
 
+@pytest.mark.parametrize("path", ["queue/join", "call/caption", "run/predict"])
+def test_a_question_that_is_far_too_long_is_not_read(address: str, path: str) -> None:
+    long = {"data": [None], "event_data": {"kind": "score", "text": "x" * 1_100_000}}
+    reply = httpx.post(f"{address}/gradio_api/{path}", json=long, timeout=60)
+    assert reply.status_code == 413
+    unsized = httpx.post(f"{address}/gradio_api/{path}", content=iter([b"{}"]), timeout=60)
+    assert unsized.status_code == 413
+
+
 def test_two_visitors_see_their_own_photos_and_captions(
     open_page: OpenPage, address: str, model: ImageCaptioningModel
 ) -> None:

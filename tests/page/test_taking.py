@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
 from tests.page.visiting import (
@@ -121,6 +121,20 @@ def test_a_contact_sheet_holds_the_photo_and_every_word(
     assert yellow == pytest.approx(4 * cell, rel=0.15)
 
 
+@pytest.mark.parametrize("colours", ["Magma", "Spotlight"])
+def test_an_animation_steps_through_the_words(
+    open_page: OpenPage, made_up_address: str, tmp_path: Path, colours: str
+) -> None:
+    page = give_made_up(open_page, made_up_address)
+    page.get_by_role("radio", name=colours).check()
+    path = take(page, "Animation (GIF)", tmp_path)
+    assert path.name == "grace_hopper-words.gif"
+    with Image.open(path) as image:
+        assert image.format == "GIF"
+        frames = [frame.convert("RGB").tobytes() for frame in ImageSequence.Iterator(image)]
+    assert len(set(frames)) == 5  # the photo, and four words
+
+
 def test_the_data_is_the_endpoints_with_what_has_been_measured(
     open_page: OpenPage, made_up_address: str, tmp_path: Path
 ) -> None:
@@ -139,7 +153,13 @@ def test_nothing_can_be_taken_before_there_is_a_caption(
     open_page: OpenPage, made_up_address: str
 ) -> None:
     page = open_page(made_up_address)
-    for name in ("Copy the caption", "Use as alt text", "Picture", "Contact sheet", "Data (JSON)"):
+    for name in (
+        "Copy the caption",
+        "Use as alt text",
+        "Picture",
+        "Contact sheet",
+        "Animation (GIF)",
+    ):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
     expect(page.get_by_label("Say it yourself")).to_be_disabled()
     choose(page, HOPPER)
