@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 from captioner import load_model
 from tests.serving import serving
 
-SIZE = {"width": 1280, "height": 780}
+SIZE = {"width": 1280, "height": 890}
 
 
 def main() -> None:
@@ -41,6 +41,8 @@ def main() -> None:
         expect(chip).to_be_visible(timeout=60_000)
         chip.click()
         expect(page.locator(f"#viewer .stage canvas[data-word='{flags.word - 1}']")).to_be_visible()
+        expect(page.locator("#viewer .others button")).to_have_count(3)
+        page.mouse.move(2, 2)
         page.screenshot(path=flags.picture)
         browser.close()
 
