@@ -3,10 +3,11 @@
 Knows files and pixels; knows nothing of networks, words or captions.
 """
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-Photo = str | Path | Image.Image | np.ndarray[Any, Any]
-"""What a photo may be given as: a path, a PIL image, or an HWC (or HW) uint8 array, RGB, 0-255."""
+Photo = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
+"""What a photo may be given as: a path, the bytes of a file, a PIL image, or an HWC (or HW) uint8
+array, RGB, 0-255."""
 
 MIN_SIDE = 8
 MAX_PIXELS = 89_478_485
@@ -75,7 +77,8 @@ def load_image(photo: Photo) -> Image.Image:
     to RGB, and takes the first frame of an animation.
 
     Args:
-        photo: a path, a PIL image of any mode, or a uint8 array (H, W), (H, W, 3) or (H, W, 4).
+        photo: a path, the bytes of a file, a PIL image of any mode, or a uint8 array (H, W),
+            (H, W, 3) or (H, W, 4).
 
     Returns:
         A new RGB image; the argument is left as it was.
@@ -89,22 +92,14 @@ def load_image(photo: Photo) -> Image.Image:
         return _to_rgb(_checked(Image.fromarray(_checked_array(photo)), "the array"))
     if isinstance(photo, Image.Image):
         return _upright_rgb(photo, "the photo")
+    if isinstance(photo, bytes):
+        return _read(io.BytesIO(photo), "the file")
     path = Path(photo)
     if not path.exists():
         raise FileNotFoundError(f"no such photo: {path}")
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a photo; name the photos in it")
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return _upright_rgb(image, str(path))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} {UNREADABLE}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{path} has more than {MAX_PIXELS} pixels, which is the limit") from error
-    except PermissionError as error:
-        raise ValueError(f"{path} cannot be opened: permission denied") from error
-    except OSError as error:  # a damaged header
-        raise ValueError(f"{path} is damaged or incomplete ({error}); try another copy") from error
+    return _read(path, str(path))
 
 
 def to_tensor(image: Image.Image, config: PreprocessConfig) -> Tensor:
@@ -121,6 +116,20 @@ def to_tensor(image: Image.Image, config: PreprocessConfig) -> Tensor:
     pixels = F.resize(F.pil_to_tensor(image), size, interpolation, antialias=True)
     scaled = F.to_dtype(pixels, torch.float32, scale=True)
     return F.normalize(scaled, list(config.mean), list(config.std))
+
+
+def _read(file: Path | BinaryIO, name: str) -> Image.Image:
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return _upright_rgb(image, name)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} {UNREADABLE}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{name} has more than {MAX_PIXELS} pixels, which is the limit") from error
+    except PermissionError as error:
+        raise ValueError(f"{name} cannot be opened: permission denied") from error
+    except OSError as error:  # a damaged header
+        raise ValueError(f"{name} is damaged or incomplete ({error}); try another copy") from error
 
 
 def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

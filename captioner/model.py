@@ -163,7 +163,8 @@ class ImageCaptioningModel(nn.Module):
         """Caption one photo.
 
         Args:
-            photo: a path, a PIL image, an HWC uint8 array, or what `encode` gave.
+            photo: a path, the bytes of a file, a PIL image, an HWC uint8 array, or what `encode`
+                gave.
             options: how to decode; by default `DecodingOptions()`.
             **changes: fields of the options to change, such as `beam_size=5`.
 

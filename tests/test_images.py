@@ -131,6 +131,28 @@ def test_a_photo_stands_upright_whatever_its_exif_orientation(
         assert quarters(load_image(opened)) == UPPER_RIGHT
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    landmark().save(tmp_path / "photo", kind, exif=exif)
+    image = load_image((tmp_path / "photo").read_bytes())
+    assert image.size == (HEIGHT, WIDTH)
+    assert image.tobytes() == load_image(tmp_path / "photo").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [(0, "the file is not a photo .* use JPEG"), (3000, "the file is damaged or incomplete")],
+)
+def test_bytes_that_are_no_whole_photo_are_refused(cut: int, message: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG")
+    with pytest.raises(ValueError, match=message):
+        load_image(buffer.getvalue()[:cut])
+
+
 def test_the_first_frame_of_an_animation_is_the_photo(tmp_path: Path) -> None:
     frames = [landmark(), Image.new("RGB", (WIDTH, HEIGHT), "white")]
     frames[0].save(tmp_path / "photo.gif", save_all=True, append_images=frames[1:])
