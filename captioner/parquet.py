@@ -1,0 +1,97 @@
+"""Captions as rows of Parquet files, and the folders of such files. Knows no model and no Ray.
+
+Needs pyarrow, of `pip install "captioner[ray]"`. Importing this module does not import it.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captioner.captions import Caption
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def row_schema() -> "pa.Schema":
+    """The columns of a captioned photo, all of which but `photo` can be null.
+
+    `alphas` holds for each word its attention on all regions, in reading order, as `grid` of rows
+    and columns: `np.stack(row["alphas"]).reshape(-1, *row["grid"])`.
+    """
+    import pyarrow as pa
+
+    numbers = pa.list_(pa.float32())
+    return pa.schema(
+        {
+            "photo": pa.string(),
+            "caption": pa.string(),
+            "score": pa.float64(),
+            "perplexity": pa.float64(),
+            "words": pa.list_(pa.string()),
+            "probabilities": numbers,
+            "alphas": pa.list_(numbers),
+            "grid": pa.list_(pa.int32()),
+            "error": pa.string(),
+        }
+    )
+
+
+def row_of(path: str | None, result: Caption | OSError | ValueError) -> dict[str, Any]:
+    """The row of a photo, from its caption or from the error that kept it from one."""
+    photo = None if path is None else plain_text(path)
+    if not isinstance(result, Caption):
+        return {"photo": photo, "error": plain_text(str(result))}
+    return {
+        "photo": photo,
+        "caption": str(result),
+        "score": result.score,
+        "perplexity": result.perplexity,
+        "words": [word.text for word in result.words],
+        "probabilities": [word.probability for word in result.words],
+        "alphas": [word.alpha.ravel().tolist() for word in result.words],
+        "grid": list(result.grid),
+    }
+
+
+def read_errors(folder: Path) -> dict[str, str | None]:
+    """The photos that a folder of captions has already, each with its error, None where captioned.
+
+    Raises:
+        OSError, ValueError: a file in it cannot be read, or is not of captions.
+    """
+    import pyarrow.parquet as pq
+
+    errors: dict[str, str | None] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            table = pq.ParquetFile(path).read(["photo", "error"])
+            errors |= zip(*(table[name].to_pylist() for name in ("photo", "error")), strict=True)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} is not a file of captions; name another folder") from error
+    return errors
+
+
+def write_tables(tables: "Iterable[pa.Table]", folder: Path) -> "Iterator[pa.Table]":
+    """Write each table to a Parquet file of its own, and pass it on once it is written.
+
+    A file has its name only when it is whole. The names are new in every run.
+    """
+    import pyarrow.parquet as pq
+
+    run = uuid.uuid4().hex[:12]
+    for number, table in enumerate(tables):
+        path = folder / f"captions-{run}-{number:05d}.parquet"
+        partial = folder / f".{path.name}.part"  # readers of Parquet folders pass over it
+        try:
+            pq.write_table(table, partial)
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        yield table
+
+
+def plain_text(text: str) -> str:
+    r"""Text for Parquet, which refuses what paths may hold; a byte that is no text is as \xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

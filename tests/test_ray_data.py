@@ -1,0 +1,485 @@
+"""Large collections: what a Ray Data actor makes of a batch, and the program around it.
+
+On a real Ray cluster of two workers, on this machine.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+import ray.data
+import torch
+from PIL import Image
+
+from captioner import Caption, DecodingOptions, ModelConfig, PreprocessConfig, Vocabulary, ray_data
+from captioner.checkpoint import load_model, save_model
+from captioner.parquet import plain_text, read_errors, row_schema, write_tables
+from captioner.ray_data import PhotoCaptioner
+from tests.tiny_models import WORDS, build_model
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:ray.data.context"  # Ray's settings warn of each other
+)
+load_once = functools.cache(load_model)
+Row = dict[str, Any]
+Run = Callable[..., tuple[int, str, list[str]]]
+
+
+class Collection(NamedTuple):
+    """Photos, and a checkpoint to caption them with."""
+
+    checkpoint: Path
+    photos: Path
+    """A folder: photos in inner/deep, one of them with a name that is no text; text.jpg, which is
+    no photo; notes.txt."""
+    good: list[str]
+    """The paths of the photos that can be read."""
+
+    def caption(self, path: str, **options: Any) -> Caption:
+        """What the model says of one photo alone."""
+        return load_once(self.checkpoint).generate_caption(path, **options)
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    folder = tmp_path_factory.mktemp("collection")
+    torch.manual_seed(0)
+    config = ModelConfig(
+        encoder="test_resnet",
+        embedding_size=24,
+        hidden_size=32,
+        attention_size=16,
+        projection_size=20,
+        preprocess=PreprocessConfig(image_size=96),
+    )
+    save_model(build_model(config, Vocabulary(WORDS)), folder / "checkpoint")
+    deep = folder / "photos" / "inner" / "deep"
+    deep.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for name in [*(f"{number}.png" for number in range(10)), os.fsdecode(b"\xff.PNG")]:
+        colours = generator.integers(0, 256, (4, 6, 3), np.uint8)
+        Image.fromarray(colours).resize((90, 60), 0).save(deep / name)
+    good = sorted(map(str, deep.iterdir()))
+    (folder / "photos" / "text.jpg").write_text("hello")
+    (folder / "photos" / "notes.txt").write_text("not meant as a photo")
+    return Collection(folder / "checkpoint", folder / "photos", good)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A cluster of two workers, started as the program starts one; its address."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED"):
+            patch.setenv(name, "")  # so that it is put back
+            patch.delenv(name)
+        patch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex)  # else Ray writes one to the home folder
+        with ray_data.connected("local", 2):
+            yield ray.get_runtime_context().gcs_address
+
+
+@pytest.fixture(scope="module")
+def command(
+    cluster: str, collection: Collection, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The program run on all photos: its output folder, and how it ended."""
+    output = tmp_path_factory.mktemp("output") / "new"
+    paths = [str(collection.photos), str(output), "--checkpoint", str(collection.checkpoint)]
+    options = ["--address", cluster, "--workers", "2", "--batch-size", "2", "--beam-size", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "captioner.ray_data", *paths, *options],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return output, done
+
+
+@pytest.fixture
+def run(collection: Collection, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the program in this process: exit status, standard output, lines of standard error."""
+
+    def run_with(*arguments: Any) -> tuple[int, str, list[str]]:
+        checkpoint = () if "--checkpoint" in arguments else ("--checkpoint", collection.checkpoint)
+        try:
+            status = ray_data.main([*map(str, (*arguments, *checkpoint))])
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+        output, errors = capfd.readouterr()
+        return status, output, errors.splitlines()
+
+    return run_with
+
+
+def rows_in(folder: Path) -> list[Row]:
+    """All rows of a folder of captions, in order of their photos."""
+    tables = [pq.read_table(path) for path in folder.glob("*.parquet")]
+    assert all(table.schema.equals(row_schema()) for table in tables)
+    rows = [row for table in tables for row in table.to_pylist()]
+    return sorted(rows, key=lambda row: row["photo"])
+
+
+def assert_says(row: Row, caption: Caption) -> None:
+    assert row["caption"] == str(caption)
+    assert row["words"] == [word.text for word in caption.words]
+    assert row["score"] == pytest.approx(caption.score, abs=1e-4)
+    assert row["perplexity"] == pytest.approx(caption.perplexity, rel=1e-4)
+    probabilities = [word.probability for word in caption.words]
+    assert row["probabilities"] == pytest.approx(probabilities, abs=1e-5)
+    alphas = np.stack(row["alphas"]).reshape(-1, *row["grid"])
+    np.testing.assert_allclose(alphas, [word.alpha for word in caption.words], atol=1e-5)
+    assert row["error"] is None
+
+
+def assert_failed(row: Row, message: str) -> None:
+    assert message in row["error"]
+    assert all(row[name] is None for name in row if name not in ("photo", "error"))
+
+
+def test_a_batch_of_paths_becomes_rows_of_what_the_model_says(collection: Collection) -> None:
+    options = DecodingOptions(beam_size=2, min_length=2)
+    captioner = PhotoCaptioner(collection.checkpoint, options)
+    table = captioner({"path": np.array(collection.good, object), "label": np.arange(11)})
+    assert table.schema.equals(row_schema())
+    rows = table.to_pylist()
+    assert [row["photo"] for row in rows] == [plain_text(path) for path in collection.good]
+    assert plain_text("é\udcff.jpg") == r"é\xff.jpg"
+    for row, path in zip(rows, collection.good, strict=True):
+        assert_says(row, collection.caption(path, beam_size=2, min_length=2))
+    assert len({row["caption"] for row in rows}) > 3
+
+
+def test_bytes_are_read_in_place_of_the_path_where_there_are_any(collection: Collection) -> None:
+    captioner = PhotoCaptioner(collection.checkpoint)
+    first, second = collection.good[:2]
+    content = Path(second).read_bytes()
+    batch = {"path": [first, "elsewhere.jpg", None], "bytes": [None, content, content]}
+    rows = captioner(batch).to_pylist()
+    assert [row["photo"] for row in rows] == [first, "elsewhere.jpg", None]
+    for row, path in zip(rows, (first, second, second), strict=True):
+        assert_says(row, collection.caption(path))
+    (alone,) = captioner({"bytes": np.array([content], object)}).to_pylist()
+    assert alone["photo"] is None
+    assert_says(alone, collection.caption(second))
+
+
+def test_bad_photos_become_rows_with_an_error(collection: Collection) -> None:
+    captioner = PhotoCaptioner(collection.checkpoint)
+    good = Path(collection.good[0])
+    bad = {
+        str(good.parent / "gone.jpg"): (None, "no such photo: "),
+        os.fsdecode(b"\xff.jpg"): (None, r"no such photo: \xff.jpg"),
+        str(collection.photos): (None, "is a folder, not a photo"),
+        str(collection.photos / "text.jpg"): (None, "text.jpg is not a photo"),
+        "x" * 5000: (None, "File name too long"),
+        "": (None, "is a folder, not a photo"),
+        "empty": (b"", "the file is not a photo"),
+        "cut": (good.read_bytes()[:200], "the file is damaged or incomplete"),
+        None: (None, "neither a path nor bytes"),
+    }
+    contents = [content for content, _ in bad.values()]
+    batch = {"path": [*bad, str(good)], "bytes": [*contents, None]}
+    *rows, last = captioner(batch).to_pylist()
+    for row, (_, message) in zip(rows, bad.values(), strict=True):
+        assert_failed(row, message)
+    assert_says(last, collection.caption(str(good)))
+    (alone,) = captioner({"path": ["gone.jpg"]}).to_pylist()
+    assert_failed(alone, "no such photo: gone.jpg")
+
+
+def test_a_batch_without_photos_is_refused_by_its_columns(collection: Collection) -> None:
+    captioner = PhotoCaptioner(collection.checkpoint)
+    with pytest.raises(ValueError, match=r"a column path or bytes, got \['image'\]"):
+        captioner({"image": ["a.jpg"]})
+
+
+def test_an_actor_uses_one_thread(collection: Collection) -> None:
+    torch.set_num_threads(2)
+    PhotoCaptioner(collection.checkpoint)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(1, 4), (100, 4), (2 * 64, 8), (2 * 64 + 63, 8), (3 * 64, 12), (10**6, 32)],
+)
+def test_tasks_are_whole_batches_and_enough_for_all_workers(count: int, expected: int) -> None:
+    assert ray_data._photos_per_task(count, batch_size=4, workers=2) == expected
+
+
+def test_the_cluster_is_of_two_workers_and_sends_nothing(cluster: str) -> None:
+    assert cluster
+    assert ray.cluster_resources()["CPU"] == 2
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_two_workers_share_the_photos_and_say_what_the_model_says_one_by_one(
+    cluster: str, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Signed(PhotoCaptioner):
+        def __call__(self, batch: Any) -> pa.Table:
+            table = super().__call__(batch)
+            return table.append_column("process", pa.array([os.getpid()] * len(table)))
+
+    # So that neither can have done all before the other has started.
+    monkeypatch.setattr(ray.data.DataContext.get_current(), "wait_for_min_actors_s", 1200)
+    items = [{"path": p, "bytes": Path(p).read_bytes()} for p in collection.good[:8]]
+    rows = [
+        row
+        for table in ray.data.from_items(items, override_num_blocks=8)
+        .map_batches(
+            Signed,
+            fn_constructor_args=(collection.checkpoint,),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=2),
+        )
+        .iter_batches(batch_size=None, batch_format="pyarrow")
+        for row in table.to_pylist()
+    ]
+    for row, path in zip(sorted(rows, key=lambda row: row["photo"]), collection.good, strict=False):
+        assert row["photo"] == path
+        assert_says(row, collection.caption(path))
+    processes = {row["process"] for row in rows}
+    assert len(rows) == 8
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_the_program_captions_a_folder_and_the_folders_in_it(
+    command: tuple[Path, subprocess.CompletedProcess[str]], collection: Collection
+) -> None:
+    output, done = command
+    assert done.returncode == 1, done.stderr
+    *rows, bad = rows_in(output)
+    assert [row["photo"] for row in rows] == [plain_text(path) for path in collection.good]
+    for row, path in zip(rows, collection.good, strict=True):
+        assert_says(row, collection.caption(path, beam_size=2))
+    assert bad["photo"] == str(collection.photos / "text.jpg")
+    assert_failed(bad, "text.jpg is not a photo")
+    assert done.stdout.startswith("12 photos, 1 of them without a caption; ")
+    assert done.stdout.endswith(" a second by 2 workers, their start included\n")
+    said = [line for line in done.stderr.splitlines() if "core_worker.cc" not in line]  # Ray's own
+    assert said == [f"captioner: {bad['error']}", "captioner: 12 of 12 photos"]
+
+
+def test_a_folder_with_captions_is_not_written_to_again(
+    command: tuple[Path, subprocess.CompletedProcess[str]], collection: Collection, run: Run
+) -> None:
+    output, _ = command
+    before = {path: path.read_bytes() for path in output.iterdir()}
+    status, printed, complaints = run(collection.photos, output)
+    assert (status, printed) == (2, "")
+    assert complaints == [
+        f"captioner: {output} holds Parquet files: name another folder, or go on with --resume"
+    ]
+    assert {path: path.read_bytes() for path in output.iterdir()} == before
+
+
+def test_resume_captions_the_rest_alone_and_keeps_what_there_is(
+    command: tuple[Path, subprocess.CompletedProcess[str]],
+    collection: Collection,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_data, "ROWS_PER_FILE", 2)
+    wanted = rows_in(command[0])
+    bad, good = wanted.pop(), wanted.pop()
+    assert good["photo"].endswith(r"\xff.PNG")
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / ".captions-0-00000.parquet.part").write_bytes(b"PAR1")  # of a run that was killed
+    kept = pa.Table.from_pylist([good, bad, *wanted[:5]], schema=row_schema())
+    pq.write_table(kept, output / "first.parquet")
+    arguments = (collection.photos, output, "--resume", "--batch-size", 1, "--beam-size", 2)
+    status, printed, complaints = run(*arguments)
+    assert status == 1
+    assert printed.startswith("12 photos, 1 of them without a caption; ")
+    said = [line for line in complaints if "core_worker.cc" not in line]  # Ray's own
+    assert said == [f"captioner: {count} of 5 photos" for count in (2, 4, 5)]
+    again = rows_in(output)
+    assert [row["photo"] for row in again] == [row["photo"] for row in (*wanted, good, bad)]
+    assert [row["caption"] for row in again[:10]] == [row["caption"] for row in wanted]
+    assert pq.read_table(output / "first.parquet").equals(kept)
+    assert len(list(output.glob("*.parquet"))) == 1 + 3
+    monkeypatch.setattr(ray_data, "caption_photos", lambda *_: pytest.fail("all were done"))
+    assert run(*arguments) == (
+        1, "12 photos, 1 of them without a caption; none were left to do\n", [],
+    )  # fmt: skip
+
+
+def test_nothing_is_lost_when_all_photos_are_captioned_and_the_status_is_0(
+    command: tuple[Path, subprocess.CompletedProcess[str]],
+    collection: Collection,
+    run: Run,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(command[0], tmp_path / "output")
+    (path,) = (tmp_path / "output").glob("*.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(8, "error", pa.nulls(12, pa.string())), path)
+    status, printed, _ = run(collection.photos, tmp_path / "output", "--resume")
+    assert (status, printed) == (
+        0, "12 photos, 0 of them without a caption; none were left to do\n",
+    )  # fmt: skip
+
+
+def tables(*photos: str) -> list[pa.Table]:
+    return [pa.Table.from_pylist([{"photo": photo}], schema=row_schema()) for photo in photos]
+
+
+def test_an_interruption_keeps_what_is_written(
+    collection: Collection, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Iterator[pa.Table]:
+        yield from tables("a.jpg")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray_data, "caption_photos", interrupted)
+    monkeypatch.setattr(ray_data, "connected", lambda *_: nullcontext())
+    status, printed, complaints = run(collection.photos, tmp_path / "output")
+    assert (status, printed) == (130, "")
+    assert complaints[-1] == "captioner: interrupted; --resume goes on with the rest"
+    assert read_errors(tmp_path / "output") == {"a.jpg": None}
+
+
+def test_a_full_disk_leaves_no_broken_file(
+    collection: Collection, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(table: pa.Table, path: Path) -> None:
+        if table["photo"].to_pylist() == ["a.jpg"]:
+            original(table, path)
+        else:
+            path.write_bytes(b"PAR1")
+            raise OSError(28, "No space left on device")
+
+    original = pq.write_table
+    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(ray_data, "caption_photos", lambda *_: iter(tables("a.jpg", "b.jpg")))
+    monkeypatch.setattr(ray_data, "connected", lambda *_: nullcontext())
+    status, _, complaints = run(collection.photos, tmp_path / "output")
+    assert status == 1
+    assert complaints[-1] == (
+        "captioner: [Errno 28] No space left on device; --resume goes on with the rest"
+    )
+    (path,) = (tmp_path / "output").iterdir()
+    assert pq.read_table(path)["photo"].to_pylist() == ["a.jpg"]
+
+
+def test_two_runs_never_write_the_same_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert len(list(write_tables(tables("a.jpg", "b.jpg"), tmp_path))) == 2
+    assert len(list(tmp_path.glob("*.parquet"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--workers", "0"), "--workers: must be a whole number above 0, got '0'"),
+        (("--batch-size", "x"), "--batch-size: must be a whole number above 0, got 'x'"),
+        (("--beam-size", "0"), "beam_size must be from 1 to 100, got 0"),
+        (("--beam", "2"), "unrecognized arguments: --beam"),
+        (("--top-k", "5"), "top_k and top_p are for drawing words"),
+        (("--prefix", "a zebra"), "prefix holds a word that the model does not know: a, zebra"),
+        (("--num-gpus", "-1"), "--num-gpus must be at least 0, got -1"),
+        (("--num-gpus", "1"), "for --workers 2 needs 2 GPUs, and this machine has 1"),
+        (("--checkpoint", "gone/folder"), "no checkpoint folder gone/folder"),
+    ],
+)
+def test_wrong_usage_ends_with_status_2_before_ray_starts(
+    collection: Collection,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(ray_data, "connected", lambda *_: pytest.fail("Ray was started"))
+    status, printed, complaints = run(collection.photos, tmp_path / "output", *arguments)
+    assert (status, printed) == (2, "")
+    assert message in complaints[-1]
+    assert not (tmp_path / "output").exists()
+
+
+def test_folders_without_photos_and_folders_that_are_none_are_complained_of(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
+    (tmp_path / "empty" / "notes.txt").write_text("not a photo")
+    for folder, message in (
+        (tmp_path / "empty", f"captioner: there are no photos in {tmp_path / 'empty'}, of .jpg, "),
+        (tmp_path / "gone", "captioner: [Errno 2] No such file or directory: "),
+        (tmp_path / "empty" / "notes.txt", "captioner: [Errno 20] Not a directory: "),
+    ):
+        status, printed, (complaint,) = run(folder, tmp_path / "output")
+        assert (status, printed) == (2, "")
+        assert complaint.startswith(message)
+    assert not (tmp_path / "output").exists()
+
+
+def test_other_peoples_parquet_files_are_not_resumed(
+    collection: Collection, run: Run, tmp_path: Path
+) -> None:
+    for content in (pa.table({"x": [1]}), pa.table({"photo": ["a.jpg"]})):
+        pq.write_table(content, tmp_path / "other.parquet")
+        status, _, (complaint,) = run(collection.photos, tmp_path, "--resume")
+        assert status == 2
+        assert "other.parquet is not a file of captions; name another folder" in complaint
+    (tmp_path / "other.parquet").write_bytes(b"PAR1 and no more")
+    status, _, (complaint,) = run(collection.photos, tmp_path, "--resume")
+    assert status == 2
+    assert "other.parquet is not a file of captions; name another folder" in complaint
+
+
+def test_without_ray_it_says_how_to_install_it(
+    collection: Collection, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    status, _, (complaint,) = run(collection.photos, tmp_path / "output")
+    assert status == 2
+    assert 'this needs Ray: pip install "captioner[ray]"' in complaint
+
+
+def test_an_address_without_a_cluster_ends_with_status_2(
+    collection: Collection, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(address: str, **_: Any) -> None:
+        raise ConnectionError(f"no cluster at {address}")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", nobody)
+    for setting, arguments, address in (
+        ("", ("--address", "host:1"), "host:1"), ("host:1", (), "host:1"), ("", (), "local"),
+    ):  # fmt: skip
+        monkeypatch.setenv("RAY_ADDRESS", setting)
+        status, _, complaints = run(collection.photos, tmp_path / "output", *arguments)
+        assert (status, complaints) == (2, [f"captioner: no cluster at {address}"])
+
+
+def test_every_decoding_option_has_a_flag_with_its_default(run: Run) -> None:
+    status, printed, _ = run("--help")
+    assert status == 0
+    text = " ".join(printed.split())
+    for field in fields(DecodingOptions):
+        flag = f" --{field.name.replace('_', '-')} "
+        assert f"default: {field.default!r}" in text.split(flag)[-1][:60], flag
+    assert max(map(len, printed.splitlines())) <= 100
