@@ -39,10 +39,13 @@ def test_a_wheel_holds_every_module_and_file_that_the_program_reads(wheel: Path)
         for name in PACKAGES
         for path in (ROOT / name).rglob("*")
         if path.suffix in (".py", ".html", ".css", ".js", ".json")
-        or path.name in ("py.typed", "requirements.txt")
+        or path.name == "py.typed"
+        or path.name.endswith("requirements.txt")
     }
     assert {"captioner/py.typed", "captioner/caption.schema.json"} <= wanted
-    wanted |= {f"captioner/released/{name}" for name in (*CHECKPOINT_FILES, "README.md")}
+    wanted |= {
+        f"captioner/released/{name}" for name in (*CHECKPOINT_FILES, "README.md", "val.json")
+    }
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == wanted
