@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from captioner.command_line.formats import percent
 from tests.conftest import Run
 
 ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 300
+"""After which a process that does not answer is ended."""
 
 
 def captioner_says(checkpoint: Path, photo: Path, **options: Any) -> Caption:
@@ -161,6 +164,8 @@ def test_each_photo_on_standard_input_is_answered_before_the_next_is_read(
     ) as process:
         assert process.stdin
         assert process.stdout
+        patience = threading.Timer(PATIENCE_SECONDS, process.kill)
+        patience.start()
         for first, second in ("ab", "cd"):
             paths = [f"{folder / name}.png" for name in (first, second)]
             process.stdin.write("\n".join(paths) + "\n")
@@ -169,6 +174,7 @@ def test_each_photo_on_standard_input_is_answered_before_the_next_is_read(
             assert answers == paths
         process.stdin.close()
         assert process.wait() == 0
+        patience.cancel()
 
 
 def test_json_lines_hold_all_there_is(run: Run, folder: Path, checkpoint: Path) -> None:
