@@ -504,7 +504,7 @@ def test_the_page_takes_a_name(hub: Hub, checkpoint: Path, monkeypatch: pytest.M
 
     hub.put(REPO, files_of(checkpoint))
     models: list[ImageCaptioningModel] = []
-    monkeypatch.setattr(app, "build_demo", models.append)
+    monkeypatch.setattr(app, "build_demo", lambda model, report: models.append(model))
     monkeypatch.setattr(app, "serve", lambda demo, **settings: None)
     app.main(["--checkpoint", REPO])
     assert models[0].vocabulary.words == load_model(checkpoint).vocabulary.words
