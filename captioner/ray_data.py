@@ -29,7 +29,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ import torch
 
 from captioner.__main__ import FAILED, INTERRUPTED, MISUSED
 from captioner.checkpoint import load_model
+from captioner.command_line.flags import add_checkpoint_flag, add_decoding_flags, take_options
 from captioner.command_line.listing import PHOTO_SUFFIXES
 from captioner.model import Features
 from captioner.options import DecodingOptions
@@ -69,8 +69,7 @@ clusters:
   Without --address and RAY_ADDRESS, Ray is started on this machine for this run alone. In a
   job (ray job submit) the job's cluster is used. Every machine of a cluster needs captioner
   and must see FOLDER, and the checkpoint, under the same path; only the process that is
-  started here writes OUTPUT_FOLDER. Ray is told to send no usage statistics of what is
-  started here, unless RAY_USAGE_STATS_ENABLED says otherwise.
+  started here writes OUTPUT_FOLDER. RAY_USAGE_STATS_ENABLED is 0 unless it is set.
 
 exit status:
   0  every photo has a caption
@@ -259,8 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _build_parser()
     args = parser.parse_args(arguments)
     try:
-        values = {field.name: getattr(args, field.name) for field in fields(DecodingOptions)}
-        options = DecodingOptions(**values)
+        options = take_options(vars(args))
     except ValueError as error:
         parser.error(str(error))
     try:
@@ -302,11 +300,7 @@ def _build_parser() -> argparse.ArgumentParser:
         help="of a Ray cluster: auto, host:port, or local to start one on this machine; "
         "default: RAY_ADDRESS, else local",
     )  # fmt: skip
-    add(
-        "--checkpoint", metavar="FOLDER",
-        help="a folder that save_model wrote, or owner/name of a model on the Hugging Face Hub; "
-        "default: the bundled",
-    )  # fmt: skip
+    add_checkpoint_flag(parser)
     add(
         "--batch-size", type=_positive, default=16, metavar="N",
         help="photos decoded together; default: %(default)s",
@@ -315,17 +309,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "--num-gpus", type=float, default=0.0, metavar="N",
         help="GPUs of each worker, 0.5 to share one between two; default: none, a CPU instead",
     )  # fmt: skip
-    decoding = parser.add_argument_group("decoding", "the fields of captioner.DecodingOptions")
-    for field in fields(DecodingOptions):
-        several = isinstance(field.default, tuple)
-        decoding.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=str if several else type(field.default),
-            nargs="*" if several else None,
-            default=field.default,
-            metavar="N" if isinstance(field.default, int | float) else "TEXT",
-            help=f"default: {field.default!r}",
-        )
+    add_decoding_flags(parser.add_argument_group("decoding"))
     return parser
 
 

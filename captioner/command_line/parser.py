@@ -1,15 +1,15 @@
 """The flags of the command line, their help, and what they come to. Reads no file."""
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from captioner.command_line.flags import add_checkpoint_flag, add_decoding_flags, take_options
 from captioner.command_line.formats import FORMATS, Format, Text
 from captioner.command_line.listing import is_one_photo
 from captioner.command_line.manual import DESCRIPTION, EPILOG
@@ -21,25 +21,6 @@ BATCH_SIZE = 8
 MAX_BATCH_SIZE = 4096
 STANDARD_OUTPUT = "-"
 """The output file that stands for standard output."""
-
-OPTION_HELP = {
-    "beam_size": "hypotheses kept at each word; 1 is greedy search",
-    "num_captions": "different captions wanted of a photo, best first",
-    "diversity": "how much less likely, in nats, an earlier caption makes a word at the same "
-    "place; above 0 gives each of several captions a beam of its own",
-    "temperature": "above 0, draw words by chance in place of a beam search: 1 as likely as the "
-    "model thinks, below 1 more of what is likely",
-    "top_k": "draw only from so many of the likeliest words; 0 from all",
-    "top_p": "draw only from the fewest likeliest words that together are so probable",
-    "seed": "of what is drawn: the same seed draws the same captions",
-    "max_length": "most words in a caption",
-    "min_length": "fewest words in a caption",
-    "length_penalty": "power of the length that log-probabilities are divided by; "
-    "0 prefers short captions",
-    "no_repeat_ngram": "no run of this many words may stand twice; 0 allows all",
-    "banned_words": "words never to say, with commas or spaces between; may stand more than once",
-    "prefix": "words that every caption begins with",
-}
 
 FORMAT_OF_SUFFIX = {".jsonl": "jsonl", ".csv": "csv"}
 """What --output's name says of the format."""
@@ -87,9 +68,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> Settings:
     """Read the command line; on wrong usage, and for --help, end the process with 2 or 0."""
     parser = build_parser()
     values = vars(parser.parse_intermixed_args(arguments))
-    chosen = {field.name: values.pop(field.name) for field in fields(DecodingOptions)}
     try:
-        settings = Settings(**values, options=DecodingOptions(**chosen))
+        settings = Settings(options=take_options(values), **values)
         _check(settings)
     except ValueError as error:
         parser.error(str(error))
@@ -117,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output_flags(parser.add_argument_group("output"))
     _add_picture_flags(parser.add_argument_group("pictures"))
     _add_model_flags(parser.add_argument_group("model"))
-    _add_decoding_flags(parser.add_argument_group("decoding"))
+    add_decoding_flags(parser.add_argument_group("decoding"))
     return parser
 
 
@@ -156,12 +136,7 @@ def _add_picture_flags(group: Any) -> None:
 
 
 def _add_model_flags(group: Any) -> None:
-    group.add_argument(
-        "--checkpoint",
-        metavar="FOLDER",
-        help="a folder that save_model wrote, or owner/name of a model on the Hugging Face Hub; "
-        "default: the released one, which comes with the program",
-    )
+    add_checkpoint_flag(group)
     group.add_argument(
         "--device", type=_device, default="cpu", help="cpu, cuda, mps, ...; default: %(default)s"
     )
@@ -173,23 +148,6 @@ def _add_model_flags(group: Any) -> None:
         help="photos decoded together, and taken from standard input before the first of them "
         "is; default: %(default)s",
     )
-
-
-def _add_decoding_flags(group: Any) -> None:
-    for field in fields(DecodingOptions):
-        flag, text = f"--{field.name.replace('_', '-')}", OPTION_HELP[field.name]
-        if isinstance(field.default, tuple):
-            group.add_argument(
-                flag, type=_words, action="extend", default=[], metavar="WORDS", help=text
-            )
-        else:
-            group.add_argument(
-                flag,
-                type=type(field.default),
-                default=field.default,
-                metavar="TEXT" if isinstance(field.default, str) else "N",
-                help=f"{text}; default: {'none' if field.default == '' else field.default}",
-            )
 
 
 def _check(settings: Settings) -> None:
@@ -213,11 +171,6 @@ def _check(settings: Settings) -> None:
 
 def _output_path(name: str) -> Path | None:
     return None if name == STANDARD_OUTPUT else Path(name)
-
-
-def _words(text: str) -> list[str]:
-    """The words between commas and spaces; a comma alone is a word too."""
-    return re.split(r"[\s,]+", text.strip(" ,")) if text.strip(" ,") else text.split()
 
 
 def _device(name: str) -> str:
