@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -34,6 +36,11 @@ def blocks(language: str, text: str = README) -> list[str]:
 def commands(start: str, text: str = README) -> list[list[str]]:
     lines = "".join(blocks("sh", text)).replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines if line.startswith(start)]
+
+
+def command_lines() -> list[str]:
+    lines = "".join(blocks("sh")).splitlines()
+    return [line for line in lines if re.match(r"(find .* \| )?(python -m )?captioner", line)]
 
 
 @pytest.fixture
@@ -67,17 +74,28 @@ def test_the_endpoint_answers_as_the_readme_asks_it(folder_with_a_photo: Path) -
     assert answer == load_model().generate_caption("photo.jpg").to_json()
 
 
-@pytest.mark.parametrize("command", commands("python -m captioner"), ids=" ".join)
-def test_the_command_lines_run(command: list[str], folder_with_a_photo: Path) -> None:
+@pytest.mark.parametrize("line", command_lines())
+def test_the_command_lines_run(line: str, folder_with_a_photo: Path) -> None:
+    for name in ("holiday", "photos"):
+        (folder_with_a_photo / name).mkdir()
+        shutil.copy("photo.jpg", name)
+    programs = folder_with_a_photo / "bin"
+    programs.mkdir()
+    for name, arguments in (("captioner", "-m captioner"), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        (programs / name).chmod(0o755)
     done = subprocess.run(
-        [sys.executable, *command[1:]],
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        ["sh", "-c", line],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{programs}:{os.defpath}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "hat" in done.stdout
+    files = [path.read_text() for path in folder_with_a_photo.glob("captions.*")]
+    tables = [pq.read_table(path) for path in folder_with_a_photo.glob("captions/*.parquet")]
+    captions = [caption for table in tables for caption in table["caption"].to_pylist()]
+    assert "hat" in "".join([done.stdout, *files, *captions])
 
 
 @pytest.mark.parametrize(
