@@ -21,6 +21,11 @@ SHEET_LETTERS = 26
 MAX_SHEET_RATIO = 3.0
 """Pictures taller than this many widths are made smaller to fit their place."""
 
+SPOTLIGHT = "spotlight"
+"""In place of a colour map: what was looked at as it is, and the rest in the dark."""
+SPOTLIGHT_STRENGTH = 1.45
+"""Of a spotlight's darkness, beside colours of the same opacity: it has to be dark to be seen."""
+
 OCTREE = Image.Quantize.FASTOCTREE
 ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP"}
 MIN_FRAME_WIDTH = 240
@@ -58,7 +63,7 @@ def overlay(
     Args:
         image: the photo, RGB, upright.
         alpha: (rows, cols).
-        colormap: a name matplotlib knows.
+        colormap: a name matplotlib knows, or "spotlight", which darkens what was not looked at.
         opacity: of the colours, 0 to 1.
 
     Returns:
@@ -69,9 +74,13 @@ def overlay(
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be from 0 to 1, got {opacity}")
-    if colormap not in mpl.colormaps:
-        raise ValueError(f"colormap must be a name matplotlib knows, got {colormap!r}")
+    if colormap != SPOTLIGHT and colormap not in mpl.colormaps:
+        raise ValueError(f"colormap must be a name matplotlib knows or spotlight, got {colormap!r}")
     heat = heat_map(alpha, image.size)
+    if colormap == SPOTLIGHT:
+        light = 1 - min(1.0, SPOTLIGHT_STRENGTH * opacity) * (1 - heat)
+        lit = np.rint(np.asarray(image.convert("RGB")) * light[:, :, np.newaxis])
+        return Image.fromarray(lit.astype(np.uint8))
     colours = np.asarray(mpl.colormaps[colormap](heat, bytes=True))[:, :, :3]
     return Image.blend(image.convert("RGB"), Image.fromarray(colours), opacity)
 

@@ -106,6 +106,16 @@ def test_the_opacity_goes_from_the_photo_to_the_colours() -> None:
     assert [68, 1, 84] in full.reshape(-1, 3).tolist()  # viridis at 0
 
 
+def test_a_spotlight_leaves_what_was_looked_at_and_darkens_the_rest() -> None:
+    photo = Image.new("RGB", (20, 20), (200, 100, 50))
+    alpha = hot((2, 2), 0, 0)
+    assert overlay(photo, alpha, "spotlight", opacity=0).tobytes() == photo.tobytes()
+    half, full = (np.asarray(overlay(photo, alpha, "spotlight", o)) for o in (0.4, 1))
+    assert half[0, 0].tolist() == full[0, 0].tolist() == [200, 100, 50]
+    assert half.min(axis=(0, 1)).tolist() == [84, 42, 21]  # what a strength of 1.45 * 0.4 leaves
+    assert full.min(axis=(0, 1)).tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("opacity", [-0.1, 1.1])
 def test_an_opacity_out_of_range_is_refused(opacity: float) -> None:
     with pytest.raises(ValueError, match=f"opacity must be from 0 to 1, got {opacity}"):
@@ -113,7 +123,9 @@ def test_an_opacity_out_of_range_is_refused(opacity: float) -> None:
 
 
 def test_an_unknown_colour_map_is_refused() -> None:
-    with pytest.raises(ValueError, match="colormap must be a name matplotlib knows, got 'blue'"):
+    with pytest.raises(
+        ValueError, match="colormap must be a name matplotlib knows or spotlight, got 'blue'"
+    ):
         overlay(Image.new("RGB", (20, 20)), hot((2, 2), 0, 0), colormap="blue")
 
 

@@ -20,7 +20,7 @@ from captioner.model import Features
 from captioner.options import DecodingOptions
 from captioner.ui.photo_input import read_photo
 from captioner.ui.viewer import COLOUR_MAPS, View
-from captioner.visualization import animate, save_animation
+from captioner.visualization import SPOTLIGHT, animate, save_animation
 
 NUM_CAPTIONS = 3
 """Found with the first; as many as the default beam holds, so they cost nothing more."""
@@ -164,8 +164,8 @@ class Answers:
         if not 1 <= len(caption.words) <= MAX_FRAMES:
             raise ValueError(f"an animation must have from 1 to {MAX_FRAMES} words")
         colours, opacity = question.get("colours"), question.get("opacity")
-        if not isinstance(colours, str) or colours not in COLOUR_MAPS:
-            raise ValueError(f"colours must be one of {', '.join(COLOUR_MAPS)}")
+        if not isinstance(colours, str) or colours not in (*COLOUR_MAPS, SPOTLIGHT):
+            raise ValueError(f"colours must be one of {', '.join(COLOUR_MAPS)}, {SPOTLIGHT}")
         if not isinstance(opacity, int | float):
             raise ValueError("opacity must be a number")
         frames = animate(read_photo(path), caption, colours, float(opacity))

@@ -40,8 +40,8 @@ function drawMap(context, width, height, map, look, side = HEAT_SIDE) {
   context.save();
   context.imageSmoothingEnabled = !grid;
   context.imageSmoothingQuality = "high";
-  // A spotlight has to be dark to be seen, and leaves what was looked at as it is.
-  context.globalAlpha = look.palette === "spotlight" ? Math.min(1, 1.45 * look.opacity) : look.opacity;
+  const strength = look.palette === "spotlight" ? SPOTLIGHT_STRENGTH : 1;
+  context.globalAlpha = Math.min(1, strength * look.opacity);
   context.drawImage(sheet, 0, 0, width, height);
   context.restore();
   if (look.peak && map.cells.some((value) => value > 0)) markPeak(context, width, height, map);

@@ -112,9 +112,7 @@ function saveData() {
   offer(new Blob([text], { type: "application/json" }), fileName("caption.json"));
 }
 
-// Made by the server, which has no spotlight; the colours are then those of the start.
 function saveAnimation() {
-  const colours = look.palette === "spotlight" ? "viridis" : look.palette;
   const file = fileName("words.gif");
   taken(say("drawing"));
   const done = async ({ animation }) => {
@@ -122,7 +120,8 @@ function saveAnimation() {
     if (response?.ok) offer(await response.blob(), file);
     else taken(say("fault"));
   };
-  ask("animation", { caption: plain(told), colours, opacity: look.opacity }, done, taken);
+  const question = { caption: plain(told), colours: look.palette, opacity: look.opacity };
+  ask("animation", question, done, taken);
 }
 
 const TAKE = {

@@ -16,6 +16,7 @@ from gradio.processing_utils import save_bytes_to_cache, save_pil_to_cache
 from PIL import Image
 
 from captioner.ui.texts import read_json
+from captioner.visualization import SPOTLIGHT_STRENGTH
 
 LONGEST_SIDE = 1024
 """Pixels. Larger photos are scaled down to this for the viewer."""
@@ -115,6 +116,7 @@ def _script() -> str:
         "TEXTS": read_json("texts.json"),
         "MESSAGES": read_json("messages.json"),
         "COLOURS": {name: _colours(name) for name in COLOUR_MAPS},
+        "SPOTLIGHT_STRENGTH": SPOTLIGHT_STRENGTH,
     }
     constants = [f"const {name} = {json.dumps(value)};" for name, value in data.items()]
     return "\n".join([*constants, *(_asset(f"{name}.js") for name in SCRIPTS)])
