@@ -34,7 +34,7 @@ UNREADABLE = "is not a photo this program can read; use JPEG, PNG, WebP, AVIF, G
 class PreprocessConfig:
     """How a photo becomes the encoder's input. Part of every checkpoint."""
 
-    image_size: int = 224
+    image_size: int = 256
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"

@@ -41,11 +41,11 @@ class ModelConfig:
     hidden_size: int = 512
     attention_size: int = 256
     projection_size: int = 512
-    position: bool = False
+    position: bool = True
     attention_query: AttentionQuery = "before"
     gate: bool = True
     deep_output: bool = True
-    dropout: float = 0.5
+    dropout: float = 0.4
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
 
     def __post_init__(self) -> None:

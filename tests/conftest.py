@@ -106,7 +106,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def features(data: Path) -> Path:
     """Cached features of these photos."""
-    config = PrepareConfig(**common(data), features=data / "features", views=3)
+    config = PrepareConfig(**common(data), features=data / "features", views=3, stages_left=0)
     prepare(config)
     return config.features
 

@@ -85,7 +85,8 @@ def test_the_third_view_is_a_random_one_that_lies_where_it_says(features: Path) 
 def test_an_interrupted_prepare_goes_on_to_the_same_features(
     data: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = PrepareConfig(**common(data), features=tmp_path / "f", views=3, batch_size=2)
+    settings = {"views": 3, "batch_size": 2, "stages_left": 0}
+    config = PrepareConfig(**common(data), features=tmp_path / "f", **settings)
     monkeypatch.setattr("train.features.FLUSH_EVERY", 2)
     encode = FeatureExtractor.front
     calls = 0

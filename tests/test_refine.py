@@ -28,6 +28,8 @@ TINY = ModelConfig(
     hidden_size=16,
     attention_size=8,
     projection_size=12,
+    position=False,
+    attention_query="before",
     preprocess=PreprocessConfig(64),
 )
 

@@ -200,7 +200,9 @@ def test_more_stages_than_the_cached_features_leave_cannot_be_trained(
 
 
 def test_boxes_teach_the_attention_where_the_wall_is(fit_config: FitConfig, data: Path) -> None:
-    settings = replace(fit_config, epochs=8, boxes=data / "boxes.json", doubly_stochastic=0.0)
+    settings = replace(
+        fit_config, epochs=8, boxes=data / "boxes.json", box_words="last", position=False
+    )
     fit(replace(settings, name="without", box_weight=0.0))
     fit(replace(settings, name="with", box_weight=2.0))
     without, taught = rows_of(fit_config.runs / "without"), rows_of(fit_config.runs / "with")

@@ -38,7 +38,7 @@ class DataConfig:
     encoder_weights: str = setting(
         "pretrained", "weight file of the encoder; by default an installed package or the Hub"
     )
-    image_size: int = setting(224, "side of the encoder's input in pixels")
+    image_size: int = setting(256, "side of the encoder's input in pixels")
     min_frequency: int = setting(5, "times a word must stand in the train captions to be known")
     keep_punctuation: bool = setting(False, "keep punctuation marks as words")
     device: str = setting(
@@ -62,10 +62,10 @@ class PrepareConfig(DataConfig):
     recipe: Recipe = setting("best", RECIPE_HELP)
     photos: Path = setting(MISSING, "folder of the photos")
     features: Path = setting(MISSING, "folder to put the cached features and vocabulary in")
-    views: int = setting(6, "views per training photo: plain, mirrored, then random ones")
+    views: int = setting(12, "views per training photo: plain, mirrored, then random ones")
     augmentation: Literal["classic", "strong"] = setting("strong", "how random views are made")
     stages_left: int = setting(
-        0, "last stages of the encoder to leave undone, for fit to fine-tune; 0 caches features"
+        2, "last stages of the encoder to leave undone, for fit to fine-tune; 0 caches features"
     )
     batch_size: int = setting(8, "views encoded at once; small batches are fastest on a CPU")
 
@@ -89,10 +89,10 @@ class TrainingConfig(DataConfig):
         None, "JSON of phrases and their boxes (entities.json), which then teach the attention"
     )
 
-    epochs: int = setting(20, "passes over the train captions")
-    batch_photos: int = setting(32, "examples in a batch, of each process")
+    epochs: int = setting(12, "passes over the train captions")
+    batch_photos: int = setting(16, "examples in a batch, of each process")
     group_captions: bool = setting(True, "an example is a photo with all its captions, not one")
-    max_length: int = setting(30, "words kept of a caption")
+    max_length: int = setting(20, "words kept of a caption")
     val_beam_size: int = setting(1, "beam size of the captions scored after each epoch")
 
     samples: int = setting(
@@ -100,7 +100,7 @@ class TrainingConfig(DataConfig):
     )
 
     optimizer: Literal["adam", "adamw"] = setting("adamw", "the optimizer")
-    lr: float = setting(1e-3, "learning rate at its highest")
+    lr: float = setting(3e-3, "learning rate at its highest")
     finetune_stages: int = setting(0, "last stages of the encoder to train")
     finetune_statistics: bool = setting(False, "train their batch-norm statistics too")
     encoder_lr: float = setting(1e-4, "learning rate of the encoder at its highest")
@@ -109,14 +109,14 @@ class TrainingConfig(DataConfig):
         "cosine", "learning rate: warm-up and cosine, halved every 10 epochs, or constant"
     )
     clip_norm: float = setting(1.0, "largest norm of the gradient")
-    dropout: float = setting(0.5, "share of units dropped in training")
+    dropout: float = setting(0.4, "share of units dropped in training")
     label_smoothing: float = setting(0.1, "probability spread over all words")
-    doubly_stochastic: float = setting(0.3, "weight of attending to every region in the end")
+    doubly_stochastic: float = setting(0.0, "weight of attending to every region in the end")
     box_weight: float = setting(0.5, "weight of attending to the boxes of a phrase")
     box_words: Literal["last", "all"] = setting(
-        "last", "which words of a phrase are to attend to its boxes"
+        "all", "which words of a phrase are to attend to its boxes"
     )
-    ema_decay: float = setting(0.998, "of the averaged weights that are kept; 0 averages none")
+    ema_decay: float = setting(0.999, "of the averaged weights that are kept; 0 averages none")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -156,7 +156,7 @@ class FitConfig(TrainingConfig):
     hidden_size: int = setting(512, "width of the LSTM")
     attention_size: int = setting(256, "width of the attention")
     projection_size: int = setting(512, "width features are projected to; 0 leaves them as is")
-    position: bool = setting(False, "tell the attention each region's row and column")
+    position: bool = setting(True, "tell the attention each region's row and column")
     attention_query: Literal["before", "after"] = setting(
         "before", "ask the attention with the LSTM's state before or after its update"
     )
@@ -176,13 +176,16 @@ class RefineConfig(TrainingConfig):
     start_from: Path = setting(MISSING, "checkpoint folder to begin with")
     drawn: int = setting(5, "captions drawn per photo; each is judged against the others")
     cross_entropy: float = setting(
-        0.1, "weight of teacher forcing on people's captions beside the reward"
+        0.2, "weight of teacher forcing on people's captions beside the reward"
     )
     patience: int = setting(3, "epochs without a better val score after which to stop")
-    epochs: int = setting(10, "passes over the train photos at most")
+    epochs: int = setting(6, "passes over the train photos at most")
+    batch_photos: int = setting(32, "photos in a batch")
     max_length: int = setting(20, "words of a caption at most")
-    lr: float = setting(2e-5, "learning rate at its highest")
-    dropout: float = setting(0.1, "share of units dropped in training")
+    val_beam_size: int = setting(3, "beam size of the captions scored after each epoch")
+    lr: float = setting(1e-4, "learning rate at its highest")
+    dropout: float = setting(0.3, "share of units dropped in training")
+    ema_decay: float = setting(0.99, "of the averaged weights that are kept; 0 averages none")
     schedule: Literal["cosine", "step", "constant"] = setting(
         "constant", "learning rate: warm-up and cosine, halved every 10 epochs, or constant"
     )
