@@ -42,6 +42,7 @@ def config() -> ModelConfig:
         hidden_size=32,
         attention_size=16,
         projection_size=20,
+        position=False,
         dropout=0.1,
         preprocess=PreprocessConfig(image_size=96),
     )
@@ -133,6 +134,7 @@ def fit_config(data: Path, features: Path, tmp_path: Path) -> FitConfig:
         hidden_size=24,
         attention_size=8,
         projection_size=16,
+        position=False,  # a wall has one colour, and twelve photos tell nothing of places
         dropout=0.1,
         lr=1e-2,
         ema_decay=0.5,

@@ -68,6 +68,7 @@ def config(data: Path, runs: Path, **changes: Any) -> RefineConfig:
         "batch_photos": 4,
         "max_length": 6,
         "lr": 3e-3,
+        "dropout": 0.1,
         "ema_decay": 0.0,
         "epochs": 2,
         "cross_entropy": 0.0,
