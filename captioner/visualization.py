@@ -23,7 +23,7 @@ MAX_SHEET_RATIO = 3.0
 
 SPOTLIGHT = "spotlight"
 """In place of a colour map: what was looked at as it is, and the rest in the dark."""
-SPOTLIGHT_STRENGTH = 1.45
+SPOTLIGHT_STRENGTH = 1.25
 """Of a spotlight's darkness, beside colours of the same opacity: it has to be dark to be seen."""
 
 OCTREE = Image.Quantize.FASTOCTREE

@@ -112,7 +112,7 @@ def test_a_spotlight_leaves_what_was_looked_at_and_darkens_the_rest() -> None:
     assert overlay(photo, alpha, "spotlight", opacity=0).tobytes() == photo.tobytes()
     half, full = (np.asarray(overlay(photo, alpha, "spotlight", o)) for o in (0.4, 1))
     assert half[0, 0].tolist() == full[0, 0].tolist() == [200, 100, 50]
-    assert half.min(axis=(0, 1)).tolist() == [84, 42, 21]  # what a strength of 1.45 * 0.4 leaves
+    assert half.min(axis=(0, 1)).tolist() == [100, 50, 25]  # what a strength of 1.25 * 0.4 leaves
     assert full.min(axis=(0, 1)).tolist() == [0, 0, 0]
 
 
