@@ -38,6 +38,7 @@ from captioner.__main__ import FAILED, INTERRUPTED, MISUSED
 from captioner.checkpoint import load_model
 from captioner.command_line.flags import add_checkpoint_flag, add_decoding_flags, take_options
 from captioner.command_line.listing import PHOTO_SUFFIXES
+from captioner.command_line.progress import complain
 from captioner.model import Features
 from captioner.options import DecodingOptions
 from captioner.parquet import plain_text, read_errors, row_of, row_schema, write_tables
@@ -264,18 +265,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         photos, errors = _prepare(args, options)
     except (OSError, ValueError) as error:
-        _complain(str(error))
+        complain(str(error))
         return MISUSED
     try:
         return _caption_folder(args, options, photos, errors)
     except ConnectionError as error:
-        _complain(str(error))
+        complain(str(error))
         return MISUSED
     except OSError as error:  # a full disk
-        _complain(f"{error}; {RESUME_HINT}")
+        complain(f"{error}; {RESUME_HINT}")
         return FAILED
     except KeyboardInterrupt:
-        _complain(f"interrupted; {RESUME_HINT}")
+        complain(f"interrupted; {RESUME_HINT}")
         return INTERRUPTED
 
 
@@ -377,9 +378,9 @@ def _report(tables: "Iterable[pa.Table]", count: int, errors: dict[str, str | No
         for photo, error in zip(*(table[n].to_pylist() for n in ("photo", "error")), strict=True):
             errors[photo] = error
             if error is not None:
-                _complain(error if photo in error else f"{photo}: {error}")
+                complain(error if photo in error else f"{photo}: {error}")
         done += len(table)
-        _complain(f"{done} of {count} photos")
+        complain(f"{done} of {count} photos")
 
 
 def _photos_per_task(count: int, batch_size: int, workers: int) -> int:
@@ -392,10 +393,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
     return int(text)
-
-
-def _complain(message: str) -> None:
-    print(f"captioner: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":
