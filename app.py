@@ -35,6 +35,8 @@ from captioner.ui.look import CSS, OwnPreview, SmallQuestions, page_theme
 TEXTS = read_json("texts.json")
 TITLE = TEXTS["en"]["page_title"]
 FAULT = TEXTS["en"]["fault"]
+THREADS = 1
+"""Of the model: two, on two cores that do other things too, can take ten times as long as one."""
 REPORT = "val.json"
 """A checkpoint's measured scores, in its folder."""
 
@@ -177,8 +179,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load the model and serve the page until interrupted."""
     options = parse_args(arguments)
-    # A photo takes one thread some 50 ms; two, on two cores that do other things, ten times that.
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     try:
         model = captioner.load_model(options.checkpoint)
     except (OSError, ValueError) as error:

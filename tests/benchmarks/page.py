@@ -3,7 +3,7 @@
     python -m tests.benchmarks.page
 
 Medians, since a browser's slow frames count too. The page is served by this process, as app.py
-serves it, and the model has two threads, as on a Space of 2 vCPU.
+serves it.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from app import THREADS
 from captioner import ImageCaptioningModel, load_model
 from tests.page.visiting import HOPPER, LAPTOP, choose, count_requests, expect_word, options
 from tests.serving import serving
@@ -43,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     model = load_model()
     print(f"model alone, photo to caption    {median(caption_times(model, rounds)):6.1f} ms")
     with (
