@@ -48,13 +48,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def made_up() -> MadeUpModel:
+def served_made_up() -> MadeUpModel:
     return MadeUpModel()
 
 
+@pytest.fixture
+def made_up(served_made_up: MadeUpModel) -> Iterator[MadeUpModel]:
+    """The model behind `made_up_address`; whatever a test makes of it, the next finds it well."""
+    yield served_made_up
+    served_made_up.fault, served_made_up.seconds = None, 0.0
+
+
 @pytest.fixture(scope="module")
-def made_up_address(made_up: MadeUpModel, folder: Path) -> Iterator[str]:
-    with serving(made_up, folder) as address:
+def made_up_address(served_made_up: MadeUpModel, folder: Path) -> Iterator[str]:
+    with serving(served_made_up, folder) as address:
         yield address
 
 
