@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from captioner.encoder import FeatureExtractor
-from captioner.images import PreprocessConfig
 from captioner.model import ImageCaptioningModel, ModelConfig
+from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import Vocabulary
 
 FORMAT = "captioner"

@@ -19,7 +19,7 @@ from timm.data.config import resolve_data_config
 from timm.models import EfficientNet, ResNet
 from torch import Tensor, nn
 
-from captioner.images import PreprocessConfig
+from captioner.preprocessing import PreprocessConfig
 
 PRETRAINED_TAGS = {"resnet50": "resnet50.tv_in1k"}
 """Backbones whose default weights at timm are not the ones wanted: torchvision's, here."""

@@ -1,76 +1,50 @@
-"""Photos: read them safely, and turn them into what the encoder sees.
+"""Photos from anywhere, read safely as upright RGB.
 
-Knows files and pixels; knows nothing of networks, words or captions.
+Knows files and pixels; knows nothing of tensors, networks, words or captions.
 """
 
 import io
-import struct
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+
+from captioner.photo_errors import PhotoError
+from captioner.photo_files import read_file
+from captioner.pixels import to_rgb
 
 Photo = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
 """What a photo may be given as: a path, the bytes of a file, a PIL image, or an HWC (or HW) uint8
 array, RGB, 0-255."""
 
-MIN_SIDE = 8
+READ_MIN_SIDE = 1024
+"""The least side, in pixels, that large photos are shrunk to for the model."""
+
+MIN_SIDE, MAX_SIDE = 8, 30_000
+MAX_ASPECT_RATIO = 20
 MAX_PIXELS = 89_478_485
-"""Larger photos are refused: Pillow's own limit against decompression bombs."""
+"""Pillow's own limit against decompression bombs."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """The only ones tried: among Pillow's others are some that start programs, such as EPS."""
 
-UNREADABLE = "is not a photo this program can read; use JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF"
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a photo upright, by its EXIF orientation."""
 
 
-@dataclass(frozen=True)
-class PreprocessConfig:
-    """How a photo becomes the encoder's input. Part of every checkpoint."""
-
-    image_size: int = 256
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    resize: Literal["stretch"] = "stretch"
-    """The whole photo is stretched to a square, so the attention grid covers all of it."""
-
-    def __post_init__(self) -> None:
-        if self.image_size < 32:
-            raise ValueError(f"image_size must be at least 32, got {self.image_size}")
-        for name in ("mean", "std"):
-            value = getattr(self, name)
-            if len(value) != 3:
-                raise ValueError(f"{name} must have 3 values, got {len(value)}")
-        if min(self.std) <= 0:
-            raise ValueError(f"std must be positive, got {self.std}")
-        if self.interpolation not in ("bilinear", "bicubic"):
-            raise ValueError(
-                f"interpolation must be bilinear or bicubic, got {self.interpolation!r}"
-            )
-        if self.resize != "stretch":
-            raise ValueError(f"resize must be 'stretch', got {self.resize!r}")
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "PreprocessConfig":
-        """Read the plain data that `dataclasses.asdict` and JSON make of a configuration.
-
-        Raises:
-            TypeError, ValueError: a field is unknown or out of range.
-        """
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
-        }
-        return cls(**values)
-
-
-def load_image(photo: Photo) -> Image.Image:
+def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
     """Read a photo as an upright RGB image.
 
     Applies EXIF orientation, lays transparency on white, converts 16-bit, CMYK, palette and grey
@@ -79,57 +53,79 @@ def load_image(photo: Photo) -> Image.Image:
     Args:
         photo: a path, the bytes of a file, a PIL image of any mode, or a uint8 array (H, W),
             (H, W, 3) or (H, W, 4).
+        min_side: shrink a large photo by a whole factor while it is read, which takes less time
+            and memory, as far as both sides keep so many pixels; by default not at all.
 
     Returns:
         A new RGB image; the argument is left as it was.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a photo, is damaged, or is too small or too large; the message
-            is fit for a visitor to read.
+        PhotoError: it is not a regular file or not a photo, is damaged, or is too small, too
+            large or too elongated.
+        ValueError: an array has another type or shape, or min_side is below 1.
     """
+    if min_side is not None and min_side < 1:
+        raise ValueError(f"min_side must be at least 1, got {min_side}")
     if isinstance(photo, np.ndarray):
-        return _to_rgb(_checked(Image.fromarray(_checked_array(photo)), "the array"))
+        return _to_upright_rgb(Image.fromarray(_checked_array(photo)), "the array", min_side)
     if isinstance(photo, Image.Image):
-        return _upright_rgb(photo, "the photo")
+        return _to_upright_rgb(photo, "the photo", min_side)
     if isinstance(photo, bytes):
-        return _read(io.BytesIO(photo), "the file")
-    path = Path(photo)
-    if not path.exists():
-        raise FileNotFoundError(f"no such photo: {path}")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder, not a photo; name the photos in it")
-    return _read(path, str(path))
+        return _decode(photo, "the file", min_side)
+    return _decode(read_file(Path(photo)), str(photo), min_side)
 
 
-def to_tensor(image: Image.Image, config: PreprocessConfig) -> Tensor:
-    """Turn a photo into the encoder's input.
-
-    Args:
-        image: upright RGB, any size (see load_image).
-
-    Returns:
-        float32 (3, S, S), normalised with config.mean and config.std, S = config.image_size.
-    """
-    size = [config.image_size, config.image_size]
-    interpolation = v2.InterpolationMode(config.interpolation)
-    pixels = F.resize(F.pil_to_tensor(image), size, interpolation, antialias=True)
-    scaled = F.to_dtype(pixels, torch.float32, scale=True)
-    return F.normalize(scaled, list(config.mean), list(config.std))
+def _decode(content: bytes, name: str, min_side: int | None) -> Image.Image:
+    with _decoder_errors(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_size(image, name)
+        if min_side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.draft(None, (min_side, min_side))
+        return _to_upright_rgb(image, name, min_side)
 
 
-def _read(file: Path | BinaryIO, name: str) -> Image.Image:
+def _to_upright_rgb(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
+    with _decoder_errors(name):
+        _check_size(image, name)
+        image.load()
+        factor = max(1, min(image.size) // min_side) if min_side else 1
+        rgb = to_rgb(image, factor)
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return rgb if turn is None else rgb.transpose(turn)
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    values = {"name": name, "width": width, "height": height}
+    if min(image.size) < MIN_SIDE:
+        raise PhotoError("too_small", {**values, "min_side": MIN_SIDE})
+    if max(image.size) > MAX_SIDE:
+        raise PhotoError("too_long_sides", {**values, "max_side": MAX_SIDE})
+    if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
+        raise PhotoError("too_elongated", {**values, "max_ratio": MAX_ASPECT_RATIO})
+    if width * height > MAX_PIXELS:
+        raise PhotoError("too_many_pixels", {**values, "max_pixels": MAX_PIXELS})
+
+
+@contextmanager
+def _decoder_errors(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a PhotoError, and drop its warnings."""
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            return _upright_rgb(image, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except PhotoError:
+        raise
     except UnidentifiedImageError as error:
-        raise ValueError(f"{name} {UNREADABLE}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{name} has more than {MAX_PIXELS} pixels, which is the limit") from error
-    except PermissionError as error:
-        raise ValueError(f"{name} cannot be opened: permission denied") from error
-    except OSError as error:  # a damaged header
-        raise ValueError(f"{name} is damaged or incomplete ({error}); try another copy") from error
+        raise PhotoError("format", {"name": name}) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError("too_many_pixels", {"name": name, "max_pixels": MAX_PIXELS}) from error
+    except MemoryError as error:
+        raise PhotoError("too_much_memory", {"name": name}) from error
+    except Exception as error:
+        # Damaged data make Pillow's decoders raise errors of any kind: TypeError, RuntimeError,
+        # AttributeError, struct.error, ZeroDivisionError and more.
+        raise PhotoError("damaged", {"name": name, "reason": str(error)}) from error
 
 
 def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -142,47 +138,3 @@ def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             f"a photo as an array must be (height, width, 3) or (height, width), got {array.shape}"
         )
     return array
-
-
-def _checked(image: Image.Image, name: str) -> Image.Image:
-    if min(image.size) < MIN_SIDE:
-        raise ValueError(
-            f"{name} must be at least {MIN_SIDE} pixels on each side, "
-            f"got {image.width} x {image.height}"
-        )
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(
-            f"{name} must have at most {MAX_PIXELS} pixels, got {image.width} x {image.height}"
-        )
-    return image
-
-
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
-    _checked(image, name)
-    try:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        # Pillow's decoders raise any of these on damaged data.
-        raise ValueError(f"{name} is damaged or incomplete ({error}); try another copy") from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _scale_to_8_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        white = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(white, layered).convert("RGB")
-    return image.convert("RGB")
-
-
-def _scale_to_8_bits(image: Image.Image) -> Image.Image:
-    """16-bit and float greys hold more than 255; a plain convert would clip them to white."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-    if image.mode == "F":
-        low, high = float(values.min()), float(values.max())
-    else:
-        low, high = 0.0, 65535.0 if values.max() > 255 else 255.0
-    scaled = (values - low) / max(high - low, 1e-12) * 255
-    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))

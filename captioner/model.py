@@ -18,8 +18,9 @@ from captioner.decoder import AttentionQuery, LSTMWithAttention
 from captioner.decoding import search
 from captioner.encoder import FeatureExtractor
 from captioner.hypotheses import Hypothesis, Words
-from captioner.images import Photo, PreprocessConfig, load_image, to_tensor
+from captioner.images import READ_MIN_SIDE, Photo, load_image
 from captioner.options import DecodingOptions
+from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.visualization import overlay
 from captioner.vocabulary import END_ID, SPECIALS, START_ID, UNK_ID, Vocabulary
 
@@ -126,7 +127,7 @@ class ImageCaptioningModel(nn.Module):
         """Predict every next word of given captions (teacher forcing).
 
         Args:
-            images: (B, 3, S, S), see `images.to_tensor`.
+            images: (B, 3, S, S), see `preprocessing.to_tensor`.
             token_ids: (N, T), from `<sos>` on.
             photo_of_row: (N,), which photo each caption belongs to; by default its own, N = B.
 
@@ -142,11 +143,13 @@ class ImageCaptioningModel(nn.Module):
         Raises:
             FileNotFoundError, ValueError: as `images.load_image`.
         """
-        return self.encode_tensor(to_tensor(load_image(photo), self.config.preprocess))
+        return self.encode_tensor(
+            to_tensor(load_image(photo, READ_MIN_SIDE), self.config.preprocess)
+        )
 
     @torch.inference_mode()
     def encode_tensor(self, image: Tensor, left: int | None = None) -> Features:
-        """Encode a photo that `images.to_tensor` has prepared.
+        """Encode a photo that `preprocessing.to_tensor` has prepared.
 
         Args:
             image: (3, S, S), or what the encoder's `front` made of it.

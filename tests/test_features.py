@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from captioner import FeatureExtractor
-from captioner.images import PreprocessConfig, load_image, to_tensor
+from captioner.images import load_image
+from captioner.preprocessing import PreprocessConfig, to_tensor
 from tests.colour_walls import ENCODER, common
 from train.config import FitConfig, PrepareConfig
 from train.data import MIRRORED, UPRIGHT, View

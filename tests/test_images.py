@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from captioner.images import MAX_PIXELS, PreprocessConfig, load_image, to_tensor
+from captioner.images import MAX_PIXELS, load_image
+from captioner.preprocessing import PreprocessConfig, to_tensor
 
 WIDTH, HEIGHT = 60, 40
 ORIENTATION = 0x0112

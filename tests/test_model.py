@@ -18,7 +18,8 @@ from captioner import (
     ModelConfig,
     Vocabulary,
 )
-from captioner.images import load_image, to_tensor
+from captioner.images import load_image
+from captioner.preprocessing import to_tensor
 from captioner.vocabulary import END_ID, SPECIALS, START_ID
 from tests.tiny_models import build_model
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from captioner import ModelConfig, Vocabulary, save_model
 from captioner.decoder import Predictions
-from captioner.images import PreprocessConfig
+from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, UNK_ID
 from tests.tiny_models import WORDS, build_model
 from train.cider import CiderD

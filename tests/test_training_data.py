@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from captioner.images import PreprocessConfig
+from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, Vocabulary
 from train.data import (
     MIRRORED,

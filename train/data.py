@@ -21,7 +21,8 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from captioner.images import PreprocessConfig, load_image, to_tensor
+from captioner.images import load_image
+from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import END_ID, PAD_ID, Vocabulary
 
 Split = Literal["train", "val", "test"]

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from captioner.encoder import FeatureExtractor
-from captioner.images import PreprocessConfig, load_image, to_tensor
+from captioner.images import load_image
+from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import Vocabulary
 from train.config import DataConfig, PrepareConfig
 from train.data import (

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from captioner import FeatureExtractor, load_model
-from captioner.images import to_tensor
+from captioner.preprocessing import to_tensor
 
 
 def fastest(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -1,0 +1,238 @@
+"""Photos from strangers, read in processes that are ended when one takes too long.
+
+Knows processes and pipes; decodes nothing itself, and knows no model.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Self
+
+from PIL import Image
+
+from captioner.images import READ_MIN_SIDE
+from captioner.photo_errors import PhotoError
+from captioner.photo_worker import ANSWER_SIZE, READY, REQUEST
+
+START_SECONDS = 60.0
+"""A worker that is not ready by then will never be."""
+MEMORY_BYTES = 1536 * 2**20
+PACKAGE_PARENT = Path(__file__).resolve().parent.parent
+NAME = "the file"
+"""What messages call a photo, as `load_image` does."""
+
+
+class PhotoReader:
+    """Reads photos as `load_image` does, each in a process with limits. Safe for threads.
+
+        with PhotoReader() as reader:
+            image = reader.read(content)
+
+    A process stays for the next photo, unless its photo was more than it may bear.
+    """
+
+    def __init__(
+        self, workers: int = 2, seconds: float = 10.0, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
+        """Make a reader; its processes start when they are first needed, or by `start`.
+
+        Args:
+            workers: processes, and so photos read at the same time.
+            seconds: a photo may take, from the moment that a process is free for it; the same
+                limit holds for the processor time.
+            memory_bytes: address space of each process, where the system can limit that.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        if not 0 < seconds < float("inf"):
+            raise ValueError(f"seconds must be above 0 and finite, got {seconds}")
+        if memory_bytes < 1:
+            raise ValueError(f"memory_bytes must be at least 1, got {memory_bytes}")
+        self._closed = False
+        self._workers = [_Worker(seconds, memory_bytes) for _ in range(workers)]
+        self._free: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        for worker in self._workers:
+            self._free.put(worker)
+
+    def start(self) -> None:
+        """Start all processes and wait until they are ready.
+
+        Raises:
+            RuntimeError: one does not start.
+        """
+        for worker in self._workers:
+            worker.launch()
+        for worker in self._workers:
+            worker.wait_until_ready()
+
+    def read(self, content: bytes, min_side: int = READ_MIN_SIDE) -> Image.Image:
+        """Read the bytes of a photo file. Waits for a free process first.
+
+        Args:
+            min_side: as for `load_image`.
+
+        Raises:
+            PhotoError: as `load_image`, or the photo takes too much time or memory.
+            RuntimeError: the reader is closed, or no process starts.
+        """
+        worker = self._free.get()
+        try:
+            if self._closed:
+                raise RuntimeError("this PhotoReader is closed")
+            return worker.read(content, min_side)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """End the processes. A photo that is being read gets a RuntimeError."""
+        self._closed = True
+        for worker in self._workers:
+            worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Worker:
+    """One process, and the next one when it has ended."""
+
+    def __init__(self, seconds: float, memory_bytes: int) -> None:
+        self._seconds, self._memory_bytes = seconds, memory_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
+        self._closed = False
+        self._lock = threading.Lock()  # of _process
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this PhotoReader is closed")
+            if self._process is None or self._process.poll() is not None:
+                self._ready = False
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "captioner.photo_worker",
+                     str(self._seconds), str(self._memory_bytes)],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                    env=_environment(),
+                )  # fmt: skip
+            return self._process
+
+    def wait_until_ready(self) -> subprocess.Popen[bytes]:
+        process = self.launch()
+        if not self._ready:
+            with _Deadline(process, START_SECONDS):
+                self._ready = _pipe(process.stdout).read(len(READY)) == READY
+            if not self._ready:
+                self._discard(process)
+                raise RuntimeError(
+                    f"no process to read photos starts: exit status {process.poll()}"
+                )
+        return process
+
+    def read(self, content: bytes, min_side: int) -> Image.Image:
+        process = self.wait_until_ready()
+        deadline = _Deadline(process, self._seconds)
+        try:
+            with deadline:
+                return _exchange(process, content, min_side)
+        except (OSError, EOFError) as error:
+            self._discard(process)
+            if self._closed:
+                raise RuntimeError("this PhotoReader is closed") from error
+            raise self._explain(process, deadline) from error
+        finally:
+            if deadline.passed:
+                self._discard(process)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            process = self._process
+        if process is not None:
+            self._discard(process)
+
+    def _discard(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # of what was not written yet
+                _pipe(pipe).close()
+
+    def _explain(self, process: subprocess.Popen[bytes], deadline: "_Deadline") -> PhotoError:
+        status = -(process.returncode or 0)
+        if deadline.passed or status == signal.SIGXCPU:
+            return PhotoError("too_slow", {"name": NAME, "seconds": self._seconds})
+        if status == signal.SIGKILL:  # by the system, when it is out of memory
+            return PhotoError("too_much_memory", {"name": NAME})
+        return PhotoError("damaged", {"name": NAME, "reason": "it ends the decoder"})
+
+
+class _Deadline:
+    """Kills a process unless it is left in time."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self.passed = False
+        self._process = process
+        self._timer = threading.Timer(seconds, self._kill)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _kill(self) -> None:
+        self.passed = True
+        self._process.kill()
+
+
+def _exchange(process: subprocess.Popen[bytes], content: bytes, min_side: int) -> Image.Image:
+    requests, answers = _pipe(process.stdin), _pipe(process.stdout)
+    requests.write(REQUEST.pack(len(content), min_side))
+    requests.write(content)
+    requests.flush()
+    (length,) = ANSWER_SIZE.unpack(_read_all(answers, ANSWER_SIZE.size))
+    answer = json.loads(_read_all(answers, length))
+    if "code" in answer:
+        raise PhotoError(answer["code"], answer["values"])
+    width, height = answer["size"]
+    return Image.frombytes("RGB", (width, height), _read_all(answers, width * height * 3))
+
+
+def _read_all(pipe: IO[bytes], length: int) -> bytes:
+    content = pipe.read(length)
+    if len(content) < length:
+        raise EOFError("the process has ended")
+    return content
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def _environment() -> dict[str, str]:
+    """Little: no secrets of the parent's, no threads, and no compiled modules written."""
+    path = [str(PACKAGE_PARENT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    own = {
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")  # to find the interpreter's parts
+    return {**{name: os.environ[name] for name in kept if name in os.environ}, **own}
