@@ -3,18 +3,28 @@
 Knows files and pixels; knows nothing of tensors, networks, words or captions.
 """
 
-import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
-from captioner.photo_errors import PhotoError
+from captioner.decoder_errors import decoder_errors
+from captioner.orientation import read_orientation, turn_upright
+from captioner.photo_errors import PhotoError as PhotoError
 from captioner.photo_files import read_file
+from captioner.photo_headers import BoundedFile, hide_exif
+from captioner.photo_limits import check_scans, check_size
 from captioner.pixels import to_rgb
 
 Photo = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
@@ -24,24 +34,17 @@ array, RGB, 0-255."""
 READ_MIN_SIDE = 1024
 """The least side, in pixels, that large photos are shrunk to for the model."""
 
-MIN_SIDE, MAX_SIDE = 8, 30_000
-MAX_ASPECT_RATIO = 20
-MAX_PIXELS = 89_478_485
-"""Pillow's own limit against decompression bombs."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""The only ones tried: among Pillow's others are some that start programs, such as EPS."""
-
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes a photo upright, by its EXIF orientation."""
+PLUGINS = (
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    AvifImagePlugin.AvifImageFile,
+    GifImagePlugin.GifImageFile,
+    BmpImagePlugin.BmpImageFile,
+    TiffImagePlugin.TiffImageFile,
+)
+"""The only formats tried: among Pillow's others are some that start programs, such as EPS."""
+FORMATS = tuple(str(plugin.format) for plugin in PLUGINS)
 
 
 def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
@@ -68,64 +71,38 @@ def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
     if min_side is not None and min_side < 1:
         raise ValueError(f"min_side must be at least 1, got {min_side}")
     if isinstance(photo, np.ndarray):
-        return _to_upright_rgb(Image.fromarray(_checked_array(photo)), "the array", min_side)
+        return _copy(Image.fromarray(_checked_array(photo)), "the array", min_side)
     if isinstance(photo, Image.Image):
-        return _to_upright_rgb(photo, "the photo", min_side)
+        return _copy(photo, "the photo", min_side)
     if isinstance(photo, bytes):
         return _decode(photo, "the file", min_side)
     return _decode(read_file(Path(photo)), str(photo), min_side)
 
 
 def _decode(content: bytes, name: str, min_side: int | None) -> Image.Image:
-    with _decoder_errors(name), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        _check_size(image, name)
-        if min_side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-            image.draft(None, (min_side, min_side))
-        return _to_upright_rgb(image, name, min_side)
+    with decoder_errors(name):
+        content = hide_exif(content)
+        file = BoundedFile(content, name)
+        with Image.open(file, formats=FORMATS) as image:
+            check_size(image, name)
+            check_scans(image, content, file.tell(), name)
+            file.in_header = False
+            if min_side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+                image.draft(None, (min_side, min_side))
+            image.load()
+            return turn_upright(_shrink_to_rgb(image, min_side), read_orientation(image))
 
 
-def _to_upright_rgb(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
-    with _decoder_errors(name):
-        _check_size(image, name)
+def _copy(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
+    with decoder_errors(name):
+        check_size(image, name)
         image.load()
-        factor = max(1, min(image.size) // min_side) if min_side else 1
-        rgb = to_rgb(image, factor)
-        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-        return rgb if turn is None else rgb.transpose(turn)
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        return turn_upright(_shrink_to_rgb(image, min_side), orientation)
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    width, height = image.size
-    values = {"name": name, "width": width, "height": height}
-    if min(image.size) < MIN_SIDE:
-        raise PhotoError("too_small", {**values, "min_side": MIN_SIDE})
-    if max(image.size) > MAX_SIDE:
-        raise PhotoError("too_long_sides", {**values, "max_side": MAX_SIDE})
-    if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
-        raise PhotoError("too_elongated", {**values, "max_ratio": MAX_ASPECT_RATIO})
-    if width * height > MAX_PIXELS:
-        raise PhotoError("too_many_pixels", {**values, "max_pixels": MAX_PIXELS})
-
-
-@contextmanager
-def _decoder_errors(name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into a PhotoError, and drop its warnings."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except PhotoError:
-        raise
-    except UnidentifiedImageError as error:
-        raise PhotoError("format", {"name": name}) from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError("too_many_pixels", {"name": name, "max_pixels": MAX_PIXELS}) from error
-    except MemoryError as error:
-        raise PhotoError("too_much_memory", {"name": name}) from error
-    except Exception as error:
-        # Damaged data make Pillow's decoders raise errors of any kind: TypeError, RuntimeError,
-        # AttributeError, struct.error, ZeroDivisionError and more.
-        raise PhotoError("damaged", {"name": name, "reason": str(error)}) from error
+def _shrink_to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
+    return to_rgb(image, max(1, min(image.size) // min_side) if min_side else 1)
 
 
 def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

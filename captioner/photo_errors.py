@@ -16,6 +16,7 @@ MESSAGES = {
     "too_elongated": "{name} must be at most {max_ratio} times as long as it is wide, "
     "got {width} x {height}",
     "too_many_pixels": "{name} has more than {max_pixels} pixels, which is the limit",
+    "too_complex": "{name} is made of too many parts; save it anew with another program",
     "too_slow": "{name} takes more than {seconds:g} seconds to read, which is the limit",
     "too_much_memory": "{name} takes too much memory to read",
 }

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from captioner.images import MAX_PIXELS, load_image
+from captioner.images import load_image
+from captioner.photo_limits import MAX_PIXELS
 from captioner.preprocessing import PreprocessConfig, to_tensor
 
 WIDTH, HEIGHT = 60, 40
