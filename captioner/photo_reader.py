@@ -18,10 +18,12 @@ from PIL import Image
 
 from captioner.images import READ_MIN_SIDE
 from captioner.photo_errors import PhotoError
-from captioner.photo_worker import ANSWER_SIZE, READY, REQUEST
+from captioner.photo_worker import ANSWER_SIZE, OUT_OF_MEMORY, READY, REQUEST
 
 START_SECONDS = 60.0
 """A worker that is not ready by then will never be."""
+EXIT_SECONDS = 5.0
+"""For a worker that has closed its pipe to end."""
 MEMORY_BYTES = 1536 * 2**20
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 NAME = "the file"
@@ -72,7 +74,8 @@ class PhotoReader:
         for worker in self._workers:
             worker.launch()
         for worker in self._workers:
-            worker.wait_until_ready()
+            with worker.in_use:
+                worker.wait_until_ready()
 
     def read(self, content: bytes, min_side: int = READ_MIN_SIDE) -> Image.Image:
         """Read the bytes of a photo file. Waits for a free process first.
@@ -83,12 +86,16 @@ class PhotoReader:
         Raises:
             PhotoError: as `load_image`, or the photo takes too much time or memory.
             RuntimeError: the reader is closed, or no process starts.
+            ValueError: min_side is below 1.
         """
+        if min_side < 1:
+            raise ValueError(f"min_side must be at least 1, got {min_side}")
         worker = self._free.get()
         try:
             if self._closed:
                 raise RuntimeError("this PhotoReader is closed")
-            return worker.read(content, min_side)
+            with worker.in_use:
+                return worker.read(content, min_side)
         finally:
             self._free.put(worker)
 
@@ -114,12 +121,16 @@ class _Worker:
         self._ready = False
         self._closed = False
         self._lock = threading.Lock()  # of _process
+        self.in_use = threading.Lock()
 
     def launch(self) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._closed:
                 raise RuntimeError("this PhotoReader is closed")
-            if self._process is None or self._process.poll() is not None:
+            if self._process is not None and self._process.poll() is not None:
+                self._discard(self._process)
+                self._process = None
+            if self._process is None:
                 self._ready = False
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "captioner.photo_worker",
@@ -148,6 +159,8 @@ class _Worker:
             with deadline:
                 return _exchange(process, content, min_side)
         except (OSError, EOFError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(EXIT_SECONDS)  # else `kill` could replace its own exit status
             self._discard(process)
             if self._closed:
                 raise RuntimeError("this PhotoReader is closed") from error
@@ -161,7 +174,9 @@ class _Worker:
             self._closed = True
             process = self._process
         if process is not None:
-            self._discard(process)
+            process.kill()
+            with self.in_use:  # whoever waits for an answer has now got the end of the pipe
+                self._discard(process)
 
     def _discard(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()
@@ -171,10 +186,10 @@ class _Worker:
                 _pipe(pipe).close()
 
     def _explain(self, process: subprocess.Popen[bytes], deadline: "_Deadline") -> PhotoError:
-        status = -(process.returncode or 0)
-        if deadline.passed or status == signal.SIGXCPU:
+        status = process.returncode
+        if deadline.passed or status == -signal.SIGXCPU:
             return PhotoError("too_slow", {"name": NAME, "seconds": self._seconds})
-        if status == signal.SIGKILL:  # by the system, when it is out of memory
+        if status in (OUT_OF_MEMORY, -signal.SIGKILL):  # which the system sends, when it is out
             return PhotoError("too_much_memory", {"name": NAME})
         return PhotoError("damaged", {"name": NAME, "reason": "it ends the decoder"})
 
@@ -185,6 +200,8 @@ class _Deadline:
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self.passed = False
         self._process = process
+        self._left = False
+        self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._kill)
         self._timer.daemon = True
 
@@ -193,11 +210,15 @@ class _Deadline:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._left = True
         self._timer.cancel()
 
     def _kill(self) -> None:
-        self.passed = True
-        self._process.kill()
+        with self._lock:  # or it could be the process of the next photo that is killed
+            if not self._left:
+                self.passed = True
+                self._process.kill()
 
 
 def _exchange(process: subprocess.Popen[bytes], content: bytes, min_side: int) -> Image.Image:

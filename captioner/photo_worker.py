@@ -23,6 +23,8 @@ from captioner.pixels import strips
 REQUEST = struct.Struct("<QI")
 """Length of the file, and min_side."""
 ANSWER_SIZE = struct.Struct("<I")
+OUT_OF_MEMORY = 3
+"""The exit status when there is no memory for a file or its pixels."""
 READY = b"\n"
 """Written once, when the process is ready for its first photo."""
 
@@ -39,11 +41,18 @@ def main() -> int:
     _limit("RLIMIT_CORE", 0)
     answers.write(READY)
     answers.flush()
+    try:
+        _serve(answers, seconds)
+    except MemoryError:
+        return OUT_OF_MEMORY
+    return 0
+
+
+def _serve(answers: BinaryIO, seconds: float) -> None:
     while header := sys.stdin.buffer.read(REQUEST.size):
         length, min_side = REQUEST.unpack(header)
         _limit("RLIMIT_CPU", math.ceil(time.process_time() + seconds))
         _answer(answers, length, min_side)
-    return 0
 
 
 def _answer(answers: BinaryIO, length: int, min_side: int) -> None:

@@ -66,3 +66,32 @@ def test_all_public_names_exist_and_are_described(name: str) -> None:
     assert module.__all__ == sorted(module.__all__)
     for public in module.__all__:
         assert getattr(module, public).__doc__, public
+
+
+def test_a_process_that_reads_photos_imports_no_torch() -> None:
+    """It starts in a fraction of a second, then, and takes little memory."""
+    code = """
+import sys
+import captioner.images, captioner.photo_reader, captioner.photo_worker
+found = {"torch", "torchvision", "timm"} & sys.modules.keys()
+assert not found, found
+assert captioner.load_image is captioner.images.load_image
+"""
+    assert run_python(code) == ("", "")
+
+
+def test_public_names_are_found_on_first_use_and_others_are_not() -> None:
+    code = """
+import captioner
+assert set(captioner.__all__) <= set(dir(captioner))
+from captioner import Caption, load_model
+assert captioner.load_model is load_model is captioner.checkpoint.load_model
+assert captioner.Caption is Caption
+try:
+    captioner.load_modle
+except AttributeError as error:
+    assert str(error) == "module 'captioner' has no attribute 'load_modle'", error
+else:
+    raise AssertionError
+"""
+    assert run_python(code) == ("", "")
