@@ -24,7 +24,8 @@ START_SECONDS = 60.0
 """A worker that is not ready by then will never be."""
 EXIT_SECONDS = 5.0
 """For a worker that has closed its pipe to end."""
-MEMORY_BYTES = 1536 * 2**20
+MEMORY_BYTES = 1280 * 2**20
+"""A little more than the largest photos take, see `tests/benchmarks/photos.py`."""
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 NAME = "the file"
 """What messages call a photo, as `load_image` does."""

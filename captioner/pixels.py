@@ -62,16 +62,12 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _measure_levels(image: Image.Image) -> _Levels:
-    low, high = 0.0, 0.0
-    extremes = [(values.min(), values.max()) for values in map(_deep_values, _only(image))]
-    low, high = float(min(e[0] for e in extremes)), float(max(e[1] for e in extremes))
+    values = (_deep_values(strip) for _, strip in strips(image))
+    extremes = np.array([(part.min(), part.max()) for part in values], np.float64)
+    low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
     if image.mode == "F":
         return _Levels(low, high)
     return _Levels(0.0, 65535.0 if high > 255 else 255.0)
-
-
-def _only(image: Image.Image) -> Iterator[Image.Image]:
-    return (strip for _, strip in strips(image))
 
 
 def _deep_values(image: Image.Image) -> np.ndarray[Any, Any]:

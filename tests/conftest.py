@@ -81,6 +81,18 @@ def folder(photos: list[Image.Image], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A photo whose decoder fails with a RuntimeError."""
+    buffer = io.BytesIO()
+    Image.effect_noise((60, 40), 50).convert("RGB").save(buffer, "AVIF", max_threads=1)
+    content = bytearray(buffer.getvalue())
+    start = content.index(b"mdat") + 4
+    content[start : start + 8] = b"\xff" * 8
+    (tmp_path / "damaged.avif").write_bytes(content)
+    return tmp_path / "damaged.avif"
+
+
+@pytest.fixture
 def run(
     checkpoint: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Run:

@@ -116,6 +116,37 @@ def test_a_folder_without_photos_is_complained_of(run: Run, tmp_path: Path) -> N
     assert run(tmp_path / "empty", "-", stdin=os.fsencode(tmp_path / "empty"))[0] == 1
 
 
+def test_what_is_no_regular_file_is_refused_at_once_and_the_batch_goes_on(
+    checkpoint: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Opening a pipe once waited for ever for someone to write to it."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    odd = [str(tmp_path / "pipe.jpg"), "/dev/ptmx", "/dev/zero"]
+    done = subprocess.run(
+        [sys.executable, "-m", "captioner", "--checkpoint", checkpoint, *odd, folder / "a.png"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{folder / 'a.png'}\t")
+    assert done.stderr.splitlines() == [
+        f"captioner: {path} is not a regular file, and so not a photo" for path in odd
+    ]
+
+
+def test_a_photo_that_its_decoder_fails_on_stops_no_batch(
+    run: Run, folder: Path, damaged: Path
+) -> None:
+    """A RuntimeError of the AVIF decoder once did."""
+    status, lines, errors = run(folder / "a.png", damaged, folder / "b.png")
+    assert (status, len(lines)) == (1, 2)
+    assert f"{damaged} is damaged or incomplete (" in errors
+
+
 def test_a_folder_that_may_not_be_read_is_complained_of(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

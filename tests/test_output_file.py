@@ -268,6 +268,22 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(
     assert path.read_text() == whole
 
 
+def test_a_photo_that_its_decoder_fails_on_stops_no_run_that_is_resumed(
+    run: Run, folder: Path, tmp_path: Path, damaged: Path
+) -> None:
+    """A RuntimeError of the AVIF decoder once ended every run at the same photo."""
+    arguments = (damaged, folder, "--output", tmp_path / "out.txt", "--resume")
+    for _ in range(2):
+        status, _, errors = run(*arguments)
+        assert status == 1
+        assert errors.startswith(f"captioner: {damaged} is damaged or incomplete (")
+        assert errors.count("\n") == 1
+    names = [
+        Path(line.split("\t")[0]).name for line in (tmp_path / "out.txt").read_text().splitlines()
+    ]
+    assert names == ["a.png", "b.png", "c.png", "d.png"]
+
+
 def test_a_photo_whose_pictures_fail_is_tried_again(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

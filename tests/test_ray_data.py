@@ -178,7 +178,10 @@ def test_bytes_are_read_in_place_of_the_path_where_there_are_any(collection: Col
     assert_says(alone, collection.caption(second))
 
 
-def test_bad_photos_become_rows_with_an_error(collection: Collection) -> None:
+def test_bad_photos_become_rows_with_an_error(
+    collection: Collection, damaged: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
     captioner = PhotoCaptioner(collection.checkpoint)
     good = Path(collection.good[0])
     bad = {
@@ -186,6 +189,9 @@ def test_bad_photos_become_rows_with_an_error(collection: Collection) -> None:
         os.fsdecode(b"\xff.jpg"): (None, r"no such photo: \xff.jpg"),
         str(collection.photos): (None, "is a folder, not a photo"),
         str(collection.photos / "text.jpg"): (None, "text.jpg is not a photo"),
+        str(damaged): (None, "damaged.avif is damaged or incomplete"),
+        str(tmp_path / "pipe.jpg"): (None, "pipe.jpg is not a regular file"),
+        "/dev/ptmx": (None, "/dev/ptmx is not a regular file"),
         "x" * 5000: (None, "File name too long"),
         "": (None, "is a folder, not a photo"),
         "empty": (b"", "the file is not a photo"),

@@ -86,6 +86,7 @@ def cases() -> Iterator[tuple[str, Callable[[], bytes]]]:
     for mode in ("RGB", "L", "CMYK"):
         yield f"JPEG {mode}", lambda mode=mode: jpeg(mode)
         yield f"JPEG {mode} progressive", lambda mode=mode: jpeg(mode, progressive=True)
+        yield f"JPEG {mode} panorama", lambda mode=mode: panorama(mode)
         yield f"JPEG {mode} noise", lambda mode=mode: noisy_jpeg(mode)
         yield f"JPEG {mode} progressive noise", lambda m=mode: noisy_jpeg(m, progressive=True)
     for name, depth, colour in (
@@ -169,6 +170,12 @@ def noisy(mode: str, name: str, bytes_per_pixel: float, **options: Any) -> bytes
 def jpeg(mode: str, **options: Any) -> bytes:
     """The most pixels, of waves."""
     return flat(mode, "JPEG", quality=30, subsampling=0, **options)
+
+
+def panorama(mode: str) -> bytes:
+    """The longest photo that is just not shrunk."""
+    image = gradients(mode, MAX_SIDE, 2 * READ_MIN_SIDE - 1)
+    return encode(image, "JPEG", quality=30, subsampling=0, progressive=True)
 
 
 def noisy_jpeg(mode: str, **options: Any) -> bytes:
