@@ -5,38 +5,56 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.routes
 import matplotlib as mpl
 import torch
-from starlette.middleware import Middleware
 
 import captioner
 from captioner.checkpoint import BUNDLED
+from captioner.photo_reader import PhotoReader
 from captioner.ui import (
     Answers,
     CaptionViewer,
+    Line,
     PhotoInput,
     View,
+    VisitorFiles,
     about_section,
     choose_script,
     example_buttons,
     example_views,
     page_texts,
     read_json,
-    read_photo,
 )
-from captioner.ui.look import CSS, OwnPreview, SmallQuestions, page_theme
+from captioner.ui.look import CSS, page_theme
+from captioner.ui.middleware import (
+    LOOPBACK_HOSTS,
+    MAX_UPLOAD_BYTES,
+    TUNNEL_HOST,
+    page_middleware,
+)
+from captioner.ui.request_log import log_to_stderr
 
 TEXTS = read_json("texts.json")
 TITLE = TEXTS["en"]["page_title"]
 FAULT = TEXTS["en"]["fault"]
 THREADS = 1
 """Of the model: two, on two cores that do other things too, can take ten times as long as one."""
+QUEUE_LENGTH = 200
+"""Photos and questions that may wait."""
+SPARE_EVENTS = 56
+"""That Gradio may handle besides those that wait: such as those that are refused."""
+STOP_SECONDS = 5
+"""For requests under way to be answered when the server is stopped."""
 REPORT = "val.json"
 """A checkpoint's measured scores, in its folder."""
 
@@ -60,42 +78,38 @@ FAILED = f"() => ({{message: {FAULT!r}, at: Date.now()}})"
 UNANSWERED = f"() => ({{answer: {{message: {FAULT!r}, at: Date.now()}}}})"
 
 
-def caption_photo(model: captioner.ImageCaptioningModel, photo: str | None) -> dict[str, Any]:
-    """Caption a photo for a program.
+def build_demo(answers: Answers, files: VisitorFiles, report: Path = BUNDLED / REPORT) -> gr.Blocks:
+    """Lay the page out. Sets what Gradio reads from the environment, for the whole process.
 
     Args:
-        photo: path of the file.
-
-    Returns:
-        The caption, as `Caption.to_json`.
-
-    Raises:
-        gr.Error: the photo cannot be captioned, and why.
-    """
-    try:
-        return model.generate_caption(read_photo(photo)).to_json()
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error
-
-
-def build_demo(model: captioner.ImageCaptioningModel, report: Path = BUNDLED / REPORT) -> gr.Blocks:
-    """Lay the page out around a model. Turns Gradio's telemetry off for the whole process.
-
-    Args:
+        answers: of the model.
+        files: where Gradio is to put visitors' files.
         report: file of the model's measured scores, if there are any.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    answers, texts = Answers(model), page_texts()
+    os.environ["GRADIO_TEMP_DIR"] = str(files.uploads)
+    # Read when Gradio was imported; another user's folder may be in the way there.
+    gradio.routes.DEFAULT_TEMP_DIR = str(files.folder)
+    # Gradio sums up all events it has had after each, which nobody sees.
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    texts = page_texts()
 
-    def caption(photo: str | None) -> dict[str, Any]:
+    async def caption(photo: str | None) -> dict[str, Any]:
         """Caption a photo, with the attention, probability and rivals of every word."""
-        return caption_photo(model, photo)
+        try:
+            return await answers.caption(photo)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
-    def answer(photo: str | None, event: gr.EventData) -> View:
-        found = answers.answer(photo, event._data)
-        return View(answer=found, animation=found.pop("animation", None))
+    async def view(photo: str | None) -> AsyncIterator[View | None]:
+        async for step in answers.views(photo):
+            yield step
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(1800, 3600)) as demo:
+    async def answer(photo: str | None, event: gr.EventData) -> AsyncIterator[View]:
+        async for step in answers.answers(photo, event._data):
+            yield View(answer=step, animation=step.pop("animation", None))
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.HTML(texts("page_heading"), elem_id="heading")
         with gr.Row():
             with gr.Column(scale=1, min_width=260, elem_id="side"):
@@ -111,85 +125,190 @@ def build_demo(model: captioner.ImageCaptioningModel, report: Path = BUNDLED / R
                 )
             with gr.Column(scale=3, min_width=320):
                 viewer = CaptionViewer(elem_id="viewer")
-        views = example_views(answers, EXAMPLES, photo, viewer)
+        views = example_views(answers, EXAMPLES, files.examples)
         about_section(report, views[0]["captions"][0]["grid"], elem_id="about")
         gr.HTML(texts("page_bottom"), elem_id="footnote")
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        on_model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+        # Who waits for the model waits in the line of `answers`, which says where.
+        at_once: dict[str, Any] = {"concurrency_limit": None}
         examples.click(None, examples, [photo, viewer], js=choose_script(views))
         # `change` comes once for a photo, whichever way it was given.
         photo.change(None, [photo, viewer], viewer, js=LOOKING)
-        seen = photo.change(answers.view, photo, viewer, **quiet, **on_model)
+        seen = photo.change(view, photo, viewer, **quiet, **at_once)
         seen.failure(None, None, viewer, js=FAILED)
-        asked = viewer.ask(answer, photo, viewer, trigger_mode="multiple", **quiet, **on_model)
+        asked = viewer.ask(answer, photo, viewer, trigger_mode="multiple", **quiet, **at_once)
         asked.failure(None, None, viewer, js=UNANSWERED)
         # No event of the page: for programs alone.
-        gr.on([], caption, photo, gr.JSON(visible=False), api_name="caption", **on_model)
+        gr.on([], caption, photo, gr.JSON(visible=False), api_name="caption", **at_once)
     return demo
 
 
-def serve(demo: gr.Blocks, **settings: Any) -> str:
-    """Serve the page, with the settings that all of its uses share.
+def serve(
+    demo: gr.Blocks,
+    files: VisitorFiles,
+    line: Line,
+    allowed_hosts: Sequence[str] | None = LOOPBACK_HOSTS,
+    queue_length: int = QUEUE_LENGTH,
+    **settings: Any,
+) -> str:
+    """Serve the page, with the settings that all of its uses share, until `stop`.
 
     Args:
+        files: where visitors' files are.
+        line: whose health is the server's.
+        allowed_hosts: names by which the page may be asked for; None for any.
+        queue_length: of the line.
         **settings: more of gr.Blocks.launch's, such as server_port.
 
     Returns:
         The page's address.
     """
-    demo.queue(max_size=20, default_concurrency_limit=1)
+    demo.queue(max_size=queue_length, default_concurrency_limit=None)
     _, address, _ = demo.launch(
         theme=page_theme(),
         css=CSS,
         i18n=page_texts(),
-        app_kwargs={"middleware": [Middleware(OwnPreview), Middleware(SmallQuestions)]},
-        allowed_paths=[str(path) for path in EXAMPLES.values()],
+        app_kwargs={"middleware": page_middleware(files, lambda: line.is_alive, allowed_hosts)},
+        allowed_paths=[str(files.examples)],
         footer_links=[],
-        max_file_size="10mb",
+        max_file_size=MAX_UPLOAD_BYTES,
+        max_threads=queue_length + SPARE_EVENTS,
         state_session_capacity=200,
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,
+        prevent_thread_lock=True,
         **settings,
     )
+    demo.server.config.timeout_graceful_shutdown = STOP_SECONDS - 1
     return address
 
 
+def stop(demo: gr.Blocks) -> None:
+    """Stop serving: take no new requests, and let those under way be answered."""
+    if demo.server:
+        demo.server.should_exit = True
+        demo.server.thread.join(STOP_SECONDS)
+    demo.close(verbose=False)
+
+
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Serve the captioning page.")
-    parser.add_argument(
-        "--checkpoint",
-        help="checkpoint folder, or owner/name of a model on the Hugging Face Hub "
-        "(default: the released one)",
+    """Read the command line. What is not given there is taken from the environment."""
+    parser = argparse.ArgumentParser(
+        description="Serve the captioning page.",
+        epilog="Each flag has its environment variable, which a flag overrides.",
     )
-    # Without a default here Gradio takes its environment variables, which a Space sets.
-    parser.add_argument("--server-name", help="default: GRADIO_SERVER_NAME, or 127.0.0.1")
-    parser.add_argument("--server-port", type=int, help="default: the first free one from 7860")
+
+    def add(name: str, variable: str, default: Any, text: str, *more: str, **settings: Any) -> None:
+        given = os.environ.get(variable) or default
+        told = "" if default is None else f"; default: {default}"
+        parser.add_argument(
+            name, *more, default=given, help=f"{text} [{variable}]{told}", **settings
+        )
+
+    add(
+        "--checkpoint", "CAPTIONER_CHECKPOINT", None,
+        "checkpoint folder, or owner/name of a model on the Hugging Face Hub, in place of the "
+        "released one",
+    )  # fmt: skip
+    add(
+        "--host", "GRADIO_SERVER_NAME", "127.0.0.1",
+        "address to listen on; 0.0.0.0 for all of this machine's", "--server-name",
+    )  # fmt: skip
+    add(
+        "--port", "GRADIO_SERVER_PORT", None,
+        "port to listen on, in place of the first free one from 7860", "--server-port",
+        type=whole_number(0, 65535),
+    )  # fmt: skip
+    add(
+        "--root-path", "GRADIO_ROOT_PATH", "",
+        "path under which a proxy serves the page, such as /captions",
+    )  # fmt: skip
+    add(
+        "--allowed-hosts", "CAPTIONER_ALLOWED_HOSTS", None,
+        "names by which the page may be asked for, with commas between them; * for any; by default "
+        "localhost where it listens on loopback alone, else any",
+    )  # fmt: skip
+    add(
+        "--threads", "CAPTIONER_THREADS", THREADS, "of the model",
+        type=whole_number(1, 1024),
+    )  # fmt: skip
+    add(
+        "--queue-length", "CAPTIONER_QUEUE_LENGTH", QUEUE_LENGTH,
+        "photos and questions that may wait; more are refused", type=whole_number(1, 10_000),
+    )  # fmt: skip
     parser.add_argument(
         "--share",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="open a public tunnel through Gradio's servers (default: no)",
+        help="open a public tunnel through Gradio's servers; default: no",
     )
     return parser.parse_args(arguments)
 
 
+def whole_number(least: int, most: int) -> Any:
+    """Make what argparse reads a number with."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {least} to {most}, got {text!r}"
+            )
+        return int(text)
+
+    return read
+
+
+def hosts_of(options: argparse.Namespace) -> list[str] | None:
+    """The names by which the page may be asked for; None for any."""
+    if options.allowed_hosts:
+        hosts = [host.strip() for host in options.allowed_hosts.split(",")]
+        return None if "*" in hosts else [*hosts, *LOOPBACK_HOSTS]
+    if (
+        options.host != "localhost"
+        and not options.host.startswith("127.")
+        and options.host != "::1"
+    ):
+        return None
+    return [options.host, *LOOPBACK_HOSTS, *([TUNNEL_HOST] if options.share else [])]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Load the model and serve the page until interrupted."""
+    """Load the model and serve the page until SIGINT or SIGTERM."""
     options = parse_args(arguments)
-    torch.set_num_threads(THREADS)
-    try:
-        model = captioner.load_model(options.checkpoint)
-    except (OSError, ValueError) as error:
-        sys.exit(f"app.py: {error}")
-    serve(
-        build_demo(model, Path(options.checkpoint or BUNDLED) / REPORT),
-        server_name=options.server_name,
-        server_port=options.server_port,
-        share=options.share,
-    )
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    log_to_stderr()
+    torch.set_num_threads(options.threads)
+    with ExitStack() as open_things:
+        try:
+            model = captioner.load_model(options.checkpoint)
+            files = open_things.enter_context(VisitorFiles())
+        except (OSError, ValueError) as error:
+            sys.exit(f"app.py: {error}")
+        reader = open_things.enter_context(PhotoReader())
+        reader.start()
+        line = open_things.enter_context(Line(options.queue_length))
+        answers = Answers(model, files.read, reader.read, line)
+        demo = build_demo(answers, files, Path(options.checkpoint or BUNDLED) / REPORT)
+        try:
+            serve(
+                demo,
+                files,
+                line,
+                hosts_of(options),
+                options.queue_length,
+                server_name=options.host,
+                server_port=options.port,
+                root_path=options.root_path or None,
+                share=options.share,
+            )
+        except OSError as error:  # the port is taken
+            sys.exit(f"app.py: {error}")
+        open_things.callback(stop, demo)
+        ended.wait()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ MESSAGES = {
     "too_complex": "{name} is made of too many parts; save it anew with another program",
     "too_slow": "{name} takes more than {seconds:g} seconds to read, which is the limit",
     "too_much_memory": "{name} takes too much memory to read",
+    "gone": "The photo is no longer on the server. Choose it again.",
 }
 """By code. A placeholder is the name of a value."""
 

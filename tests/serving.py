@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import build_demo, serve
-from captioner import Caption, DecodingOptions, Features, Occlusion, Word
+from app import QUEUE_LENGTH, build_demo, serve, stop
+from captioner import Caption, DecodingOptions, Features, Occlusion, Word, load_image
+from captioner.photo_errors import PhotoError
+from captioner.photo_reader import PhotoReader
+from captioner.ui import Answers, Line, VisitorFiles
 
 RIVALS = (("cat", 0.2), ("<b>x</b>", 0.004))
 """What a made-up model nearly says at every word."""
@@ -29,16 +32,16 @@ class MadeUpModel:
         self.grid = grid
         self.fault: Exception | None = None
         self.encoded = 0
+        self.batches: list[int] = []
+        """How many photos were encoded each time."""
         self.seen_options: list[DecodingOptions] = []
         self.seconds = 0.0
         """How long an answer takes."""
 
-    def generate_caption(self, photo: Any) -> Caption:
-        return self.tell(self.texts)
-
-    def encode(self, photo: Any) -> Any:
-        self.encoded += 1
-        return "features"
+    def encode_batch(self, photos: Sequence[Any]) -> list[Any]:
+        self.encoded += len(photos)
+        self.batches.append(len(photos))
+        return ["features"] * len(photos)
 
     def generate_n_best(
         self, photos: Sequence[Features], options: DecodingOptions
@@ -47,7 +50,8 @@ class MadeUpModel:
         more = [self.texts + ("again",) * extra for extra in range(options.num_captions)]
         if options.temperature:
             more = [(*texts, f"seed{options.seed}") for texts in more]
-        return [[self.tell(texts, -0.5 - extra) for extra, texts in enumerate(more)]]
+        found = [self.tell(texts, -0.5 - extra) for extra, texts in enumerate(more)]
+        return [found for _ in photos]
 
     def score_caption(self, photo: Features, text: str, options: DecodingOptions) -> Caption:
         if not text.split():
@@ -87,19 +91,36 @@ class MadeUpModel:
 
 
 @contextmanager
-def serving(model: Any, folder: Path) -> Iterator[str]:
+def answering(model: Any) -> Iterator[Answers]:
+    """The answers of a model, with photos read in this process from anywhere."""
+
+    def read(path: str) -> bytes:
+        if not Path(path).is_file():
+            raise PhotoError("gone")
+        return Path(path).read_bytes()
+
+    with Line() as line:
+        yield Answers(model, read, load_image, line)
+
+
+@contextmanager
+def serving(model: Any, files: VisitorFiles, **settings: Any) -> Iterator[str]:
     """Serve the page as `main` does. Gives the address.
 
     Gradio keeps files in one place for the whole process: give servers that run at the same time
-    the same folder.
+    the same place.
+
+    Args:
+        **settings: more of `serve`'s.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        demo = build_demo(model)
+    places = settings.get("queue_length", QUEUE_LENGTH)
+    with pytest.MonkeyPatch.context() as patch, PhotoReader() as reader, Line(places) as line:
+        patch.setenv("GRADIO_TEMP_DIR", str(files.uploads))
+        demo = build_demo(Answers(model, files.read, reader.read, line), files)
         try:
-            yield serve(demo, prevent_thread_lock=True, quiet=True).rstrip("/")
+            yield serve(demo, files, line, quiet=True, **settings).rstrip("/")
         finally:
-            demo.close(verbose=False)
+            stop(demo)
 
 
 def write_photo(path: Path, size: tuple[int, int] = (320, 240), seed: int = 0) -> Path:

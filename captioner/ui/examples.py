@@ -4,16 +4,15 @@ import base64
 import html
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_file_to_cache
 from PIL import Image
 
 from captioner.ui.answers import Answers
-from captioner.ui.photo_input import PhotoInput
-from captioner.ui.viewer import CaptionViewer
+from captioner.ui.viewer import for_screen
 
 THUMBNAIL_SIZE = (160, 120)
 """Most pixels of a thumbnail, across and down."""
@@ -50,29 +49,32 @@ def example_buttons(photos: dict[str, Path], **settings: Any) -> gr.Dataset:
     )
 
 
-def example_views(
-    answers: Answers, photos: dict[str, Path], photo: PhotoInput, viewer: CaptionViewer
-) -> list[dict[str, Any]]:
+def example_views(answers: Answers, photos: dict[str, Path], folder: Path) -> list[dict[str, Any]]:
     """Caption the photos now, so that a click on one shows its caption at once.
 
     They are captioned anew whenever the page is built, in tenths of a second: a cache on disk could
     be older than the checkpoint, this cannot.
 
+    Args:
+        photos: files, by the name a visitor reads.
+        folder: where copies of them are put for browsers.
+
     Returns:
-        What the browser needs to show each photo: paths of files that stay on the server, and the
-        photo's best caption.
+        What the browser needs to show each photo: paths of these copies, and the photo's best
+        caption.
     """
     views = []
     for path in photos.values():
-        copy = save_file_to_cache(path, photo.GRADIO_CACHE)
-        data = viewer.postprocess(answers.view(copy))
-        assert data is not None
-        if data.photo is None or data.captions is None:
-            raise ValueError(f"the example {path.name} has no caption: {data.message}")
-        photo.keep_in_cache |= {copy, data.photo.path}
-        best = data.captions[:1]
-        shown = data.photo.path
-        views.append({"of": copy, "name": data.name, "photo": shown, "captions": best})
+        copy = folder / path.name
+        shutil.copyfile(path, copy)
+        view = answers.view(str(copy))
+        assert view is not None
+        if view.photo is None or view.captions is None:
+            raise ValueError(f"the example {path.name} has no caption: {view.message}")
+        shown = folder / f"{path.stem}-shown.jpg"
+        for_screen(view.photo).save(shown)
+        best = view.captions[:1]
+        views.append({"of": str(copy), "name": view.name, "photo": str(shown), "captions": best})
     return views
 
 

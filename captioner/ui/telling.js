@@ -25,14 +25,25 @@ function sendNext() {
   viewer.toggleAttribute("data-busy", pending !== null && !QUIET.includes(pending.kind));
   if (!pending) return;
   const { id, kind, question } = pending;
-  pending.timer = setTimeout(() => answered({ id, message: say("fault") }), PATIENCE_MS);
+  awaitAnswer();
   trigger("ask", { id, kind, ...question });
+}
+
+function awaitAnswer() {
+  const { id } = pending;
+  clearTimeout(pending.timer);
+  pending.timer = setTimeout(() => answered({ id, message: say("fault") }), PATIENCE_MS);
 }
 
 // Called with each answer; one without an id ends the question under way, such as a fault.
 function answered(answer) {
   const question = pending;
   if (!question || (answer.id ?? question.id) !== question.id) return;
+  if (answer.waiting) {
+    awaitAnswer();
+    if (question.turn === turn) find(".origin").textContent = placeInLine(answer.waiting);
+    return;
+  }
   clearTimeout(question.timer);
   const newer = waiting.some((other) => other.kind === question.kind);
   sendNext();

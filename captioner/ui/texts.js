@@ -33,6 +33,10 @@ function fillTexts() {
   }
 }
 
+function placeInLine({ before, seconds }) {
+  return say(before ? "waiting" : "waiting_next", { before, seconds });
+}
+
 function percent(share) {
   if (share > 0 && share < 0.01) return say("under_one");
   return wholePercent.format(share);

@@ -1,6 +1,7 @@
 // The viewer's beginning and end of everything: what there is to show, and what a visitor does.
 //
-// props.value is empty, or {looking, of, photo} while the model works, or {message, of}, or
+// props.value is empty, or {looking, of, photo} while the model works, or {waiting, of} while the
+// photo waits for it, or {message, of}, or
 // {of, name, photo, captions} with captions as the /caption endpoint gives them, best first, or
 // {answer, animation} to what this viewer has asked. `of` names the photo as the page's photo input does.
 // Words and names come from outside: they reach the page through textContent alone.
@@ -10,6 +11,7 @@ function receive() {
   if (value.answer) answered({ ...value.answer, animation: value.animation });
   else if (value.captions) receiveCaptions(value);
   else if (value.message) receiveMessage(value);
+  else if (value.waiting) receiveWaiting(value);
   else if (value.looking) showMessage("looking", say("looking"), say("looking"), value);
   else showMessage("empty", say("empty_lead"), say("empty_photo"), {});
 }
@@ -18,6 +20,12 @@ function receiveMessage(value) {
   const late = (value.of ?? photoOf) !== photoOf; // of a photo that has gone since
   if (late || viewer.dataset.state === "done") return; // an example is there without the server
   showMessage("failed", say("no_caption"), translated(value.message), { of: photoOf });
+}
+
+function receiveWaiting(value) {
+  if (value.of !== photoOf || viewer.dataset.state !== "looking") return;
+  find(".message").textContent = placeInLine(value.waiting);
+  announce(find(".message").textContent);
 }
 
 function receiveCaptions(value) {

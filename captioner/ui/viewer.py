@@ -27,6 +27,15 @@ ANCHORS = 33
 """Colours of a map that the browser gets; it mixes those between."""
 
 
+class Waiting(NamedTuple):
+    """A place in the line."""
+
+    before: int
+    """How many are before it."""
+    seconds: int
+    """An estimate of how long it takes, at least."""
+
+
 class View(NamedTuple):
     """What the viewer shows: a captioned photo, a message, an answer, or nothing."""
 
@@ -40,6 +49,8 @@ class View(NamedTuple):
     """As `Caption.to_json` gives them, best first."""
     message: str = ""
     """Why there is no caption, for the visitor."""
+    waiting: Waiting | None = None
+    """Why there is none yet."""
     answer: dict[str, Any] | None = None
     """As `Answers.answer` gives it, without an animation."""
     animation: bytes | None = None
@@ -54,6 +65,7 @@ class ViewerData(GradioModel):
     name: str = ""
     captions: list[dict[str, Any]] | None = None
     message: str = ""
+    waiting: dict[str, int] | None = None
     answer: dict[str, Any] | None = None
     animation: FileData | None = None
 
@@ -88,20 +100,22 @@ class CaptionViewer(gr.HTML):
             return None
         photo = animation = None
         if value.photo is not None:
-            shown = _for_screen(value.photo)
+            shown = for_screen(value.photo)
             path = save_pil_to_cache(shown, self.GRADIO_CACHE, format="jpeg")
             photo = FileData(path=path, mime_type="image/jpeg")
         if value.animation is not None:
             path = save_bytes_to_cache(value.animation, "caption.gif", self.GRADIO_CACHE)
             animation = FileData(path=path, mime_type="image/gif")
-        return ViewerData(**{**value._asdict(), "photo": photo, "animation": animation})
+        files = {"photo": photo, "animation": animation}
+        waiting = value.waiting._asdict() if value.waiting else None
+        return ViewerData(**{**value._asdict(), **files, "waiting": waiting})
 
     def api_info(self) -> dict[str, Any]:
         """Describe the value as JSON schema."""
         return ViewerData.model_json_schema()
 
 
-def _for_screen(image: Image.Image) -> Image.Image:
+def for_screen(image: Image.Image) -> Image.Image:
     """Scale a photo down and leave out what the camera wrote beside its pixels, such as places."""
     image = image.copy()
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

@@ -19,6 +19,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from app import THREADS
 from captioner import ImageCaptioningModel, load_model
+from captioner.ui import VisitorFiles
 from tests.page.visiting import HOPPER, LAPTOP, choose, count_requests, expect_word, options
 from tests.serving import serving
 
@@ -49,7 +50,8 @@ def main() -> None:
     print(f"model alone, photo to caption    {median(caption_times(model, rounds)):6.1f} ms")
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(model, Path(folder)) as address,
+        VisitorFiles(Path(folder)) as files,
+        serving(model, files) as address,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(

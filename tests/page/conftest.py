@@ -3,12 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import captioner
+from captioner.ui import VisitorFiles
 from tests.page.visiting import OpenPage
 from tests.serving import MadeUpModel, serving
 
@@ -21,14 +21,15 @@ def model() -> captioner.ImageCaptioningModel:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VisitorFiles]:
     """Where all servers here keep files: Gradio has one such place for a process."""
-    return tmp_path_factory.mktemp("server")
+    with VisitorFiles(tmp_path_factory.mktemp("server")) as files:
+        yield files
 
 
 @pytest.fixture(scope="module")
-def address(model: captioner.ImageCaptioningModel, folder: Path) -> Iterator[str]:
-    with serving(model, folder) as address:
+def address(model: captioner.ImageCaptioningModel, files: VisitorFiles) -> Iterator[str]:
+    with serving(model, files) as address:
         yield address
 
 
@@ -60,8 +61,8 @@ def made_up(served_made_up: MadeUpModel) -> Iterator[MadeUpModel]:
 
 
 @pytest.fixture(scope="module")
-def made_up_address(served_made_up: MadeUpModel, folder: Path) -> Iterator[str]:
-    with serving(served_made_up, folder) as address:
+def made_up_address(served_made_up: MadeUpModel, files: VisitorFiles) -> Iterator[str]:
+    with serving(served_made_up, files) as address:
         yield address
 
 
@@ -72,6 +73,10 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     faults: list[str] = []
     contexts = []
 
+    def refused(message: str) -> None:
+        if "Content Security Policy" in message:
+            faults.append(message)
+
     def open_page(address: str, **settings: object) -> Page:
         settings = {"reduced_motion": "reduce", **settings}
         context = browser.new_context(**settings)  # pyright: ignore[reportArgumentType]
@@ -80,6 +85,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.set_default_timeout(45_000)
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: refused(message.text))
         page.goto(address)
         for part in ("#photo", "#examples", "#viewer .viewer"):  # Gradio draws them one by one
             expect(page.locator(part)).to_be_visible()

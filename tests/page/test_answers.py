@@ -1,5 +1,7 @@
 """Answers to the page's questions, without a browser."""
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,35 @@ import app
 from captioner import Caption, DecodingOptions, ImageCaptioningModel
 from captioner.ui import Answers
 from captioner.ui.answers import REMEMBERED_PHOTOS, read_options
-from tests.serving import MadeUpModel, write_photo
+from tests.serving import MadeUpModel, answering, write_photo
 
 HOPPER = str(app.EXAMPLES["Grace Hopper"])
 
 
 @pytest.fixture(scope="module")
-def answers(model: ImageCaptioningModel) -> Answers:
-    return Answers(model)
+def answers(model: ImageCaptioningModel) -> Iterator[Answers]:
+    with answering(model) as answers:
+        yield answers
+
+
+@pytest.fixture
+def made_up() -> MadeUpModel:
+    return MadeUpModel()
+
+
+@pytest.fixture
+def made_up_answers(made_up: MadeUpModel) -> Iterator[Answers]:
+    with answering(made_up) as answers:
+        yield answers
+
+
+def last_answer(answers: Answers, path: str | None, question: Any) -> dict[str, Any]:
+    """What a question comes to, once its turn has come."""
+
+    async def ask() -> list[dict[str, Any]]:
+        return [answer async for answer in answers.answers(path, question)]
+
+    return asyncio.run(ask())[-1]
 
 
 def test_the_first_of_the_captions_is_the_librarys(
@@ -39,7 +62,7 @@ def test_each_kind_of_question_is_answered_as_the_library_does(
     back = Caption.from_json(sent)
 
     def ask(kind: str, **question: Any) -> dict[str, Any]:
-        return answers.answer(HOPPER, {"id": 7, "kind": kind, **question})
+        return last_answer(answers, HOPPER, {"id": 7, "kind": kind, **question})
 
     told = ask("branch", caption=sent, position=1, word="woman", options={"beam_size": 2})
     assert told["caption"] == model.branch(HOPPER, back, 1, "woman", beam_size=2).to_json()
@@ -53,26 +76,36 @@ def test_each_kind_of_question_is_answered_as_the_library_does(
     assert more["captions"] == [caption.to_json() for caption in best]
 
 
-def test_a_photo_is_encoded_once_until_it_changes_or_is_long_past(tmp_path: Path) -> None:
-    model = MadeUpModel()
-    answers = Answers(model)
+def test_a_photo_is_encoded_once_until_it_is_long_past(
+    made_up: MadeUpModel, made_up_answers: Answers, tmp_path: Path
+) -> None:
+    answers = made_up_answers
     path = str(write_photo(tmp_path / "photo.jpg"))
     answers.view(path)
     for _ in range(3):
-        answers.answer(path, {"kind": "score", "text": "a dog"})
-    assert model.encoded == 1
+        last_answer(answers, path, {"kind": "score", "text": "a dog"})
+    assert made_up.encoded == 1
     for index in range(REMEMBERED_PHOTOS):
-        answers.view(str(write_photo(tmp_path / f"{index}.jpg")))
+        answers.view(str(write_photo(tmp_path / f"{index}.jpg", seed=index + 1)))
+    assert made_up.encoded == REMEMBERED_PHOTOS + 1
     answers.view(path)
-    assert model.encoded == REMEMBERED_PHOTOS + 2
+    assert made_up.encoded == REMEMBERED_PHOTOS + 2
 
 
-def test_a_photo_that_was_purged_is_forgotten(tmp_path: Path) -> None:
-    answers = Answers(MadeUpModel())
+def test_a_photo_is_known_by_its_content(
+    made_up: MadeUpModel, made_up_answers: Answers, tmp_path: Path
+) -> None:
+    for name, seed in (("a.jpg", 0), ("b.jpg", 0), ("a.jpg", 1)):
+        made_up_answers.view(str(write_photo(tmp_path / name, seed=seed)))
+    assert made_up.encoded == 2
+
+
+def test_a_photo_that_was_purged_is_forgotten(made_up_answers: Answers, tmp_path: Path) -> None:
+    answers = made_up_answers
     path = write_photo(tmp_path / "photo.jpg")
     answers.view(str(path))
     path.unlink()
-    answer = answers.answer(str(path), {"id": 1, "kind": "score", "text": "a dog"})
+    answer = last_answer(answers, str(path), {"id": 1, "kind": "score", "text": "a dog"})
     assert answer["message"] == "The photo is no longer on the server. Choose it again."
 
 
@@ -120,24 +153,26 @@ CAPTION = MadeUpModel().tell(("a", "dog")).to_json()
     ],
 )
 def test_a_bad_question_gets_a_message_and_no_fault(
-    tmp_path: Path, question: Any, message: str
+    made_up_answers: Answers, tmp_path: Path, question: Any, message: str
 ) -> None:
     photo = str(write_photo(tmp_path / "photo.jpg"))
-    answer = Answers(MadeUpModel()).answer(photo, question)
+    answer = last_answer(made_up_answers, photo, question)
     assert message in answer["message"]
     assert answer.keys() == {"id", "kind", "message"}
 
 
-def test_an_attention_that_is_no_number_is_refused(tmp_path: Path) -> None:
+def test_an_attention_that_is_no_number_is_refused(
+    made_up_answers: Answers, tmp_path: Path
+) -> None:
     photo = str(write_photo(tmp_path / "photo.jpg"))
     word = {**CAPTION["words"][0], "alpha": [[float("nan")] * 4] * 4}
     caption = {**CAPTION, "words": [word]}
-    answer = Answers(MadeUpModel()).answer(photo, {"kind": "occlusion", "caption": caption})
+    answer = last_answer(made_up_answers, photo, {"kind": "occlusion", "caption": caption})
     assert "an attention is no number" in answer["message"]
 
 
-def test_a_question_without_a_photo_gets_a_message() -> None:
-    answer = Answers(MadeUpModel()).answer(None, {"id": 3, "kind": "score", "text": "a dog"})
+def test_a_question_without_a_photo_gets_a_message(made_up_answers: Answers) -> None:
+    answer = last_answer(made_up_answers, None, {"id": 3, "kind": "score", "text": "a dog"})
     assert answer["message"].startswith("There is no photo yet")
     assert answer["id"] == 3
 

@@ -1,46 +1,32 @@
 """The page's handlers and endpoint, without a browser."""
 
+import asyncio
 import os
 import re
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import gradio as gr
 import httpx
 import pytest
-from gradio.route_utils import delete_files_created_by_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
 from captioner import ImageCaptioningModel
-from captioner.ui import Answers, CaptionViewer, View, example_buttons
+from captioner.ui import CaptionViewer, View, VisitorFiles, example_buttons
+from tests.page.over_http import call, upload
 from tests.serving import (
     BAD_FILES,
     MadeUpModel,
+    answering,
     serving,
     write_bad_file,
     write_photo,
 )
 
 ROOT = Path(app.__file__).parent
-
-
-def ask(address: str, photo: object) -> str:
-    """Call the endpoint over plain HTTP. Gives the event stream's text."""
-    call = httpx.post(f"{address}/gradio_api/call/caption", json={"data": [photo]}, timeout=60)
-    event = call.raise_for_status().json()["event_id"]
-    return httpx.get(f"{address}/gradio_api/call/caption/{event}", timeout=60).text
-
-
-def upload(address: str, path: Path) -> dict[str, object]:
-    with path.open("rb") as file:
-        reply = httpx.post(f"{address}/gradio_api/upload", files={"files": file}, timeout=60)
-    return {"path": reply.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
 
 
 def test_the_endpoint_gives_what_the_library_gives(
@@ -54,7 +40,7 @@ def test_the_endpoint_gives_what_the_library_gives(
 
 def test_the_endpoint_answers_over_plain_http(address: str, model: ImageCaptioningModel) -> None:
     photo = app.EXAMPLES["Lion"]
-    stream = ask(address, upload(address, photo))
+    stream = call(address, upload(address, photo))
     assert stream.startswith("event: complete\ndata: ")
     answer = httpx.Response(200, content=stream.split("data: ", 1)[1]).json()
     assert answer == [model.generate_caption(photo).to_json()]
@@ -70,7 +56,7 @@ def test_there_is_one_public_endpoint_and_it_names_no_other_host(address: str) -
 
 
 def test_the_endpoint_says_what_is_wrong_when_there_is_no_photo(address: str) -> None:
-    stream = ask(address, None)
+    stream = call(address, None)
     assert stream.startswith("event: error")
     assert "There is no photo yet" in stream
 
@@ -85,12 +71,12 @@ def test_the_endpoint_says_what_is_wrong_with_a_file(
     assert "/" not in str(caught.value)
 
 
-def test_a_fault_is_not_explained_to_a_program(tmp_path: Path, folder: Path) -> None:
+def test_a_fault_is_not_explained_to_a_program(tmp_path: Path, files: VisitorFiles) -> None:
     model = MadeUpModel()
     photo = write_photo(tmp_path / "photo.jpg")
-    with serving(model, folder) as address:
+    with serving(model, files) as address:
         model.fault = RuntimeError("a secret of the server")
-        stream = ask(address, upload(address, photo))
+        stream = call(address, upload(address, photo))
     assert stream.startswith("event: error")
     assert "secret" not in stream
 
@@ -99,35 +85,40 @@ def test_a_handler_gives_the_photo_and_its_captions_the_usual_one_first(
     model: ImageCaptioningModel,
 ) -> None:
     photo = app.EXAMPLES["Grace Hopper"]
-    view = Answers(model).view(str(photo))
+    with answering(model) as answers:
+        view = answers.view(str(photo))
+        caption = asyncio.run(answers.caption(str(photo)))
     assert view is not None
     assert view.photo is not None
     assert view.photo.size == (512, 600)
     assert view.captions is not None
-    assert view.captions[0] == app.caption_photo(model, str(photo))
+    assert view.captions[0] == caption
     assert len({caption["caption"] for caption in view.captions}) == 3
     assert view.name == "grace_hopper.jpg"
     assert view.message == ""
 
 
-def test_a_handler_shows_nothing_for_no_photo(model: ImageCaptioningModel) -> None:
-    assert Answers(model).view(None) is None
+def test_a_handler_shows_nothing_for_no_photo() -> None:
+    with answering(MadeUpModel()) as answers:
+        assert answers.view(None) is None
 
 
 @pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
 def test_a_handler_tells_a_visitor_what_is_wrong(tmp_path: Path, kind: str, reason: str) -> None:
-    model, path = MadeUpModel(), str(write_bad_file(tmp_path, kind))
-    view = Answers(model).view(path)
+    path = str(write_bad_file(tmp_path, kind))
+    with answering(MadeUpModel()) as answers:
+        view = answers.view(path)
+        with pytest.raises(ValueError, match=reason):
+            asyncio.run(answers.caption(path))
     assert view is not None
     assert view.captions is None
     assert reason in view.message
     assert str(tmp_path) not in view.message
-    with pytest.raises(gr.Error, match=reason):
-        app.caption_photo(model, path)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_photo_that_was_purged_is_asked_for_again(tmp_path: Path) -> None:
-    view = Answers(MadeUpModel()).view(str(tmp_path / "gone.jpg"))
+    with answering(MadeUpModel()) as answers:
+        view = answers.view(str(tmp_path / "gone.jpg"))
     assert view is not None
     assert view.message == "The photo is no longer on the server. Choose it again."
 
@@ -136,7 +127,8 @@ def test_the_viewer_gets_a_small_photo_without_what_the_camera_noted(tmp_path: P
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "A camera", 6
     Image.new("RGB", (3000, 1500)).save(tmp_path / "a.jpg", exif=exif, comment=b"at home")
-    view = Answers(MadeUpModel()).view(str(tmp_path / "a.jpg"))
+    with answering(MadeUpModel()) as answers:
+        view = answers.view(str(tmp_path / "a.jpg"))
     with gr.Blocks(analytics_enabled=False):
         viewer = CaptionViewer()
     data = viewer.postprocess(view)
@@ -157,43 +149,25 @@ def test_every_example_is_there_and_has_a_name() -> None:
     assert names == [f"{name}</span>" for name in app.EXAMPLES]
 
 
-def test_photos_are_deleted_after_a_while(tmp_path: Path, folder: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        demo = app.build_demo(MadeUpModel())  # pyright: ignore[reportArgumentType]
-        address = app.serve(demo, prevent_thread_lock=True, quiet=True).rstrip("/")
-        try:
-            photo = upload(address, write_photo(tmp_path / "photo.jpg"))
-            assert ask(address, photo).startswith("event: complete")
-            assert Path(str(photo["path"])).exists()
-            assert demo.delete_cache is not None
-            frequency, age = demo.delete_cache
-            assert frequency + age <= 7200, "the page promises two hours"
-            delete_files_created_by_app(demo, age=0)
-            assert not Path(str(photo["path"])).exists()
-        finally:
-            demo.close(verbose=False)
-
-
-def test_examples_are_not_deleted_with_visitors_photos(folder: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        demo = app.build_demo(MadeUpModel())  # pyright: ignore[reportArgumentType]
-        address = app.serve(demo, prevent_thread_lock=True, quiet=True).rstrip("/")
-        try:
-            kept = [file for block in demo.blocks.values() for file in block.keep_in_cache]
-            assert len(kept) == 2 * len(app.EXAMPLES)
-            for path in kept:
-                photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
-                assert ask(address, photo).startswith("event: complete")
-            delete_files_created_by_app(demo, age=0)
-            assert all(Path(path).exists() for path in kept)
-        finally:
-            demo.close(verbose=False)
+def test_a_photo_is_captioned_until_it_is_swept_and_examples_always(tmp_path: Path) -> None:
+    with (
+        VisitorFiles(tmp_path, max_age_seconds=3600) as files,
+        serving(MadeUpModel(), files) as page,
+    ):
+        photo = upload(page, write_photo(tmp_path / "photo.jpg"))
+        examples = [{"path": str(path)} for path in files.examples.iterdir()]
+        assert len(examples) == 2 * len(app.EXAMPLES)
+        for given in (photo, *examples):
+            assert call(page, given).startswith("event: complete")
+        os.utime(str(photo["path"]), (0, 0))
+        files.make_room(0)
+        assert "no longer on the server" in call(page, photo)
+        for given in examples:
+            assert call(page, given).startswith("event: complete")
 
 
 def test_the_page_asks_nothing_of_other_hosts(
-    monkeypatch: pytest.MonkeyPatch, folder: Path
+    monkeypatch: pytest.MonkeyPatch, files: VisitorFiles
 ) -> None:
     hosts: set[str] = set()
     resolve = socket.getaddrinfo
@@ -204,10 +178,10 @@ def test_the_page_asks_nothing_of_other_hosts(
 
     monkeypatch.delenv("GRADIO_ANALYTICS_ENABLED", raising=False)
     monkeypatch.setattr(socket, "getaddrinfo", record)
-    with serving(MadeUpModel(), folder) as address:
+    with serving(MadeUpModel(), files) as address:
         page = httpx.get(address).text
         assert httpx.get(f"{address}/monitoring/summary").status_code != 200
-        assert httpx.get(f"{address}/gradio_api/file={ROOT / 'app.py'}").status_code == 403
+        assert httpx.get(f"{address}/gradio_api/file={ROOT / 'app.py'}").status_code == 404
     assert hosts <= {"127.0.0.1", "localhost", "0.0.0.0"}
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     others = set(re.findall(r"https?://([^/\"'\s]+)", page))
@@ -215,30 +189,7 @@ def test_the_page_asks_nothing_of_other_hosts(
     assert app.TITLE in page
 
 
-def test_the_command_serves_the_page(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "app.py", "--server-port", str(port)]
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
-        try:
-            assert app.TITLE in wait_for_page(f"http://127.0.0.1:{port}", process)
-        finally:
-            process.terminate()
-
-
-def wait_for_page(address: str, process: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            return httpx.get(address).text
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise AssertionError(f"the page did not come up at {address}")
-
-
 def test_sharing_is_off_unless_asked_for() -> None:
     assert not app.parse_args([]).share
     assert app.parse_args(["--share"]).share
-    assert app.parse_args([]).server_name is None  # then Gradio takes loopback
+    assert app.parse_args([]).host == "127.0.0.1"

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import app
+from captioner.ui import VisitorFiles
 from tests.page.visiting import (
     HOPPER,
     LAPTOP,
@@ -60,10 +61,10 @@ def test_axe_finds_nothing_serious_in_any_state(
 @pytest.mark.parametrize("locale", ["en-US", "fr-FR"])
 @pytest.mark.parametrize("look", LOOKS[::2], ids=look_name)
 def test_nothing_overflows_and_nothing_moves_when_words_arrive(
-    open_page: OpenPage, folder: Path, look: dict[str, object], locale: str
+    open_page: OpenPage, files: VisitorFiles, look: dict[str, object], locale: str
 ) -> None:
     """Neither with a caption of 18 words nor with what is told again after it."""
-    with serving(MadeUpModel(*LONG.split()), folder) as address:
+    with serving(MadeUpModel(*LONG.split()), files) as address:
         page = open_page(address, **look, locale=locale)
         place = """() => [".stage", ".transport", ".film", ".panels"].map((name) => {
             const part = document.querySelector("#viewer " + name);

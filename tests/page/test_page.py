@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 import app
 from captioner import ImageCaptioningModel
+from captioner.ui import VisitorFiles
 from tests.page.visiting import (
     HOPPER,
     OpenPage,
@@ -239,9 +240,9 @@ def test_a_fault_is_not_explained_and_the_next_photo_is_captioned(
     expect_word(page, 0)
 
 
-def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, folder: Path) -> None:
+def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, files: VisitorFiles) -> None:
     words = ("<img src=x onerror='window.broken=1'>", "${window.broken=2}", "{{broken}}")
-    with serving(MadeUpModel(*words), folder) as address:
+    with serving(MadeUpModel(*words), files) as address:
         page = open_page(address)
         choose(page, HOPPER)
         expect_word(page, 0)
@@ -307,11 +308,11 @@ def test_of_two_photos_given_in_a_hurry_the_later_one_is_shown(
 
 
 def test_examples_are_captioned_by_the_model_that_is_served(
-    open_page: OpenPage, folder: Path
+    open_page: OpenPage, files: VisitorFiles
 ) -> None:
     """Another checkpoint, with the same page and cache, never shows captions of the one before."""
     for words in (("old", "words"), ("new", "words", "here")):
-        with serving(MadeUpModel(*words), folder) as address:
+        with serving(MadeUpModel(*words), files) as address:
             page = open_page(address)
             page.get_by_role("button", name="Lion").click()
             expect(options(page)).to_have_text(list(words))

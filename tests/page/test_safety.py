@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 import app
 from captioner import ImageCaptioningModel
+from captioner.ui import VisitorFiles
+from tests.page.over_http import join, page_events
 from tests.page.visiting import (
     HOPPER,
     LOOKS,
@@ -50,9 +51,9 @@ def test_markup_in_a_visitors_own_words_stays_text(
     expect_unbroken(page)
 
 
-def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, folder: Path) -> None:
+def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, files: VisitorFiles) -> None:
     words = (MARKUP, "${window.broken=2}", "{{broken}}")
-    with serving(MadeUpModel(*words), folder) as address:
+    with serving(MadeUpModel(*words), files) as address:
         page = give_made_up(open_page, address)
         expect(options(page)).to_have_text(list(words))
         expect(page.locator("#viewer .alternatives span").nth(1)).to_have_text("<b>x</b>")
@@ -127,46 +128,14 @@ def test_a_question_that_was_changed_on_its_way_gets_a_message(
     expect_unbroken(page)
 
 
-def ask_over_http(address: str, event: Any, photo: Any = None) -> str:
-    """Send what the page sends with an event, past the page. Gives the stream of answers."""
-    config = httpx.get(f"{address}/config").json()
-    asks = [part["id"] for part in config["dependencies"] if "'ask'" in str(part["targets"])]
-    question = {
-        "data": [photo],
-        "event_data": event,
-        "fn_index": asks[0],
-        "session_hash": "past-the-page",
-    }
-    reply = httpx.post(f"{address}/gradio_api/queue/join", json=question, timeout=60)
-    reply.raise_for_status()
-    stream = f"{address}/gradio_api/queue/data?session_hash=past-the-page"
-    return httpx.get(stream, timeout=60).text
-
-
 @pytest.mark.parametrize(
     "event", [None, 7, "x", [], {}, {"kind": []}, {"kind": "score", "id": "<b>"}, {"id": [1]}]
 )
 def test_anything_at_all_may_be_sent_and_gets_a_message(address: str, event: Any) -> None:
-    stream = ask_over_http(address, event)
+    stream = join(address, page_events(address)["answer"], None, event)
     assert "Traceback" not in stream
     assert '"success":true' in stream.replace(" ", "")
     assert '"message":' in stream
-
-
-def test_a_photo_of_the_servers_own_is_not_read(address: str) -> None:
-    secret = {"path": str(Path(app.__file__)), "meta": {"_type": "gradio.FileData"}}
-    stream = ask_over_http(address, {"kind": "captions", "id": 1}, secret)
-    assert '"captions"' not in stream
-    assert '"success":false' in stream.replace(" ", "")
-
-
-@pytest.mark.parametrize("path", ["queue/join", "call/caption", "run/predict"])
-def test_a_question_that_is_far_too_long_is_not_read(address: str, path: str) -> None:
-    long = {"data": [None], "event_data": {"kind": "score", "text": "x" * 1_100_000}}
-    reply = httpx.post(f"{address}/gradio_api/{path}", json=long, timeout=60)
-    assert reply.status_code == 413
-    unsized = httpx.post(f"{address}/gradio_api/{path}", content=iter([b"{}"]), timeout=60)
-    assert unsized.status_code == 413
 
 
 def test_two_visitors_see_their_own_photos_and_captions(

@@ -10,7 +10,7 @@ import pytest
 
 import app
 from captioner.ui import about_section, page_texts, read_json
-from tests.serving import BAD_FILES, MadeUpModel, write_bad_file
+from tests.serving import BAD_FILES, MadeUpModel, answering, write_bad_file
 
 SOURCES = [
     part.read_text(encoding="utf-8")
@@ -46,7 +46,8 @@ def test_every_text_is_used() -> None:
 def test_what_is_wrong_with_a_file_has_a_french_message(
     tmp_path: Path, kind: str, reason: str
 ) -> None:
-    view = app.Answers(MadeUpModel()).view(str(write_bad_file(tmp_path, kind)))
+    with answering(MadeUpModel()) as answers:
+        view = answers.view(str(write_bad_file(tmp_path, kind)))
     assert view is not None
     assert reason in view.message
     patterns = [pattern for pattern, _ in read_json("messages.json")["fr"]]

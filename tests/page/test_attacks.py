@@ -1,0 +1,380 @@
+"""What a stranger can send to the running server, past the page, and what must come of it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+import app
+from captioner.ui import VisitorFiles
+from tests.page.over_http import META, call, join, outcome, page_events, upload
+from tests.serving import write_photo
+
+CALLS = ("call/caption", "call/v2/caption", "run/caption", "api/caption")
+ROOT = Path(app.__file__).parent
+GONE = "The photo is no longer on the server. Choose it again."
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A photo of the server's own that no visitor gave."""
+    return write_photo(tmp_path / "secret.png")
+
+
+def ways_to_name(path: str) -> list[object]:
+    return [
+        {"path": path},
+        {"path": path, "meta": META},
+        {"path": path, "meta": {**META, "more": 1}, "is_stream": True},
+        {"path": path, "url": f"file://{path}", "orig_name": "photo.jpg", "size": 1},
+        {"path": path, "url": path, "meta": META},
+    ]
+
+
+def all_answers(address: str, photo: object) -> dict[str, str]:
+    """What each of the server's doors makes of a photo."""
+    answers = {path: call(address, photo, path) for path in CALLS}
+    question = {"kind": "captions", "id": 1}
+    for name, event in page_events(address).items():
+        answers[f"join {name}"] = join(address, event, photo, question)
+    return answers
+
+
+def test_no_image_of_the_servers_own_is_read_by_any_door(
+    made_up_address: str, secret: Path
+) -> None:
+    for photo in ways_to_name(str(secret)):
+        for door, answer in all_answers(made_up_address, photo).items():
+            assert "dog" not in answer, (door, photo)
+
+
+def test_what_is_not_a_visitors_photo_gets_one_answer_whatever_it_is(
+    made_up_address: str, secret: Path, files: VisitorFiles
+) -> None:
+    """No one learns from the answers which files and folders there are."""
+    link = secret.with_name("link.png")
+    link.symlink_to(secret)
+    names = [
+        str(secret),
+        str(link),
+        str(secret.with_name("absent.png")),
+        str(secret.parent),
+        str(Path(app.__file__)),
+        "/etc/passwd",
+        f"{files.uploads}/../{secret.parent.name}/secret.png",
+        "photo.jpg",
+        "\0",
+        "x" * 5000,
+        "http://127.0.0.1:9/photo.jpg",
+        "file:///etc/passwd",
+    ]
+    for way in range(len(ways_to_name(""))):
+        doors: dict[str, set[str]] = {}
+        for name in names:
+            for door, answer in all_answers(made_up_address, ways_to_name(name)[way]).items():
+                doors.setdefault(door, set()).add(outcome(answer))
+        different = {door: answers for door, answers in doors.items() if len(answers) > 1}
+        assert not different
+        assert GONE in doors["call/caption"].pop()
+
+
+def test_a_link_among_the_uploads_leads_nowhere(
+    made_up_address: str, tmp_path: Path, secret: Path
+) -> None:
+    uploaded = Path(upload(made_up_address, write_photo(tmp_path / "photo.jpg"))["path"])
+    link = uploaded.with_name("link.jpg")
+    link.symlink_to(secret)
+    for photo in ways_to_name(str(link)):
+        assert "dog" not in call(made_up_address, photo)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "/dev/ptmx", "/dev/zero", "/dev/stdin"])
+def test_a_file_that_never_ends_or_begins_holds_nothing_up(
+    made_up_address: str, tmp_path: Path, kind: str
+) -> None:
+    """`/dev/ptmx` or a FIFO held the model's only slot for good."""
+    name = kind
+    if kind == "fifo":
+        name = str(tmp_path / "fifo.png")
+        os.mkfifo(name)
+    elif not Path(kind).exists():
+        pytest.fail(f"{kind} is needed for this test")
+    for photo in ways_to_name(name):
+        assert "dog" not in call(made_up_address, photo)
+    photo = upload(made_up_address, write_photo(tmp_path / "photo.jpg"))
+    assert "dog" in call(made_up_address, photo)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, list[str]]]:
+    """Another server on this machine: its address, and what is asked of it."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_POST = do_GET  # noqa: N815  # names that the library calls
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_no_address_is_fetched_for_a_visitor(
+    made_up_address: str, elsewhere: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradio fetches what it takes for a photo's address; it asks the name server first."""
+    other, asked = elsewhere
+    resolved: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def record(host: str, *arguments: object, **more: object) -> object:
+        resolved.append(str(host))
+        return resolve(host, *arguments, **more)  # pyright: ignore
+
+    monkeypatch.setattr(socket, "getaddrinfo", record)
+    for place in (f"{other}/photo.png", "http://photos.invalid/photo.png"):
+        for photo in [*ways_to_name(place), {"url": place}, {"url": place, "meta": META}]:
+            for answer in all_answers(made_up_address, photo).values():
+                assert "dog" not in answer
+        for route in ("file", "proxy"):
+            reply = httpx.get(f"{made_up_address}/gradio_api/{route}={place}")
+            assert reply.status_code in (403, 404)
+    assert asked == []
+    assert not [host for host in resolved if "invalid" in host]
+
+
+def test_the_calls_that_go_round_the_queue_are_closed(made_up_address: str) -> None:
+    for route in ("run/caption", "api/caption", "run/predict", "run/caption/", "api/caption/"):
+        reply = httpx.post(f"{made_up_address}/gradio_api/{route}", json={"data": [None]})
+        assert reply.status_code == 404, route
+
+
+@pytest.mark.parametrize(
+    ("method", "route"),
+    [
+        ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/vibe-edit"),
+        ("POST", "/gradio_api/process_recording"),
+        ("POST", "/gradio_api/stream/x"),
+        ("POST", "/gradio_api/run-history/connect"),
+        ("POST", "/login"),
+        ("GET", "/gradio_api/vibe-code"),
+        ("GET", "/gradio_api/file/etc/passwd"),
+        ("GET", "/gradio_api/deep_link"),
+        ("GET", "/gradio_api/custom_component/a/b/c/d"),
+        ("GET", "/monitoring"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+        ("PUT", "/gradio_api/upload"),
+        ("DELETE", "/"),
+    ],
+)
+def test_what_the_page_does_not_need_is_closed(
+    made_up_address: str, method: str, route: str
+) -> None:
+    reply = httpx.request(
+        method, f"{made_up_address}{route}", json={} if method == "POST" else None
+    )
+    assert reply.status_code in (404, 405)
+    assert reply.text in ("Not found.", "Method not allowed.")
+
+
+BIG = b'{"data": ["' + b"x" * 2_000_000 + b'"]}'
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "queue/join",
+        "call/caption",
+        "call/upload",
+        "call/v2/upload",
+        "call/upload/",
+        "cancel",
+        "reset",
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_no_question_is_read_beyond_its_limit(
+    made_up_address: str, route: str, chunked: bool
+) -> None:
+    content = iter([BIG[:1_000_000], BIG[1_000_000:]]) if chunked else BIG
+    url = f"{made_up_address}/gradio_api/{route}"
+    headers = {"content-type": "application/json"}
+    reply = httpx.post(url, content=content, headers=headers, timeout=60)
+    assert reply.status_code == 413
+    assert "too large" in reply.text
+
+
+def form(*parts: tuple[str, str | None, bytes]) -> tuple[bytes, dict[str, str]]:
+    """A form of fields and files: name, file name and content of each part."""
+    lines = []
+    for name, file_name, content in parts:
+        file = "" if file_name is None else f'; filename="{file_name}"'
+        head = f'--limit\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+        lines.append(head.encode() + content + b"\r\n")
+    return b"".join(lines) + b"--limit--\r\n", {
+        "content-type": "multipart/form-data; boundary=limit"
+    }
+
+
+MEGABYTE = b"x" * 1_000_000
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([("files", "a.jpg", MEGABYTE * 12)], 413),
+        ([("files", f"{number}.jpg", MEGABYTE * 3) for number in range(4)], 413),
+        ([("files", None, MEGABYTE * 2)], 400),
+        ([(f"f{number}", None, b"x") for number in range(100)], 400),
+        ([("files", f"{number}.jpg", b"x") for number in range(100)], 400),
+        ([("n" * 100_000, "a.jpg", b"x")], 400),
+    ],
+    ids=["large", "large in all", "field", "fields", "files", "header"],
+)
+def test_an_upload_is_one_photo_of_bounded_size(
+    made_up_address: str,
+    files: VisitorFiles,
+    parts: list[tuple[str, str | None, bytes]],
+    status: int,
+    chunked: bool,
+) -> None:
+    content, headers = form(*parts)
+    before = sorted(files.uploads.rglob("*"))
+    url = f"{made_up_address}/gradio_api/upload"
+    body = iter([content[:5000], content[5000:]]) if chunked else content
+    reply = httpx.post(url, content=body, headers=headers, timeout=60)
+    assert reply.status_code == status
+    assert reply.text.endswith(".")
+    assert sorted(files.uploads.rglob("*")) == before, "nothing of it is kept"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"7", b"[" * 100_000, b'{"data": ' * 20_000, b"\xff\xfe{}", b"NaN"],
+)
+@pytest.mark.parametrize("route", ["queue/join", "call/caption", "call/v2/caption", "cancel"])
+def test_what_is_no_json_object_gets_a_refusal(
+    made_up_address: str, route: str, content: bytes
+) -> None:
+    headers = {"content-type": "application/json"}
+    url = f"{made_up_address}/gradio_api/{route}"
+    reply = httpx.post(url, content=content, headers=headers, timeout=60)
+    assert reply.status_code in (400, 422)
+    assert "Traceback" not in reply.text
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**70), 10**4000])
+def test_a_questions_number_may_be_of_any_size(made_up_address: str, number: int) -> None:
+    event = page_events(made_up_address)["answer"]
+    answer = join(made_up_address, event, None, {"id": number, "kind": "score", "text": "a"})
+    assert '"success":true' in answer.replace(" ", "")
+    assert "There is no photo yet" in answer
+
+
+@pytest.mark.parametrize("name", ["extreme.png", "damaged.avif", "short.tiff"])
+def test_a_hostile_file_gets_a_message(made_up_address: str, tmp_path: Path, name: str) -> None:
+    path = write_hostile(tmp_path / name)
+    event = page_events(made_up_address)["view"]
+    answer = join(made_up_address, event, upload(made_up_address, path))
+    assert json.loads(outcome(answer))[0] is True
+    assert '"message":"This file ' in answer
+
+
+def write_hostile(path: Path) -> Path:
+    if path.suffix == ".png":
+        Image.new("1", (8, 4_000_000)).save(path)
+        return path
+    write_photo(path, (64, 64))
+    content = bytearray(path.read_bytes())
+    if path.suffix == ".avif":
+        content[-40:] = bytes(40)
+    else:
+        del content[len(content) // 2 :]
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 400),
+        ({"host": "evil.example:7860"}, 400),
+        ({"host": "127.0.0.1.evil.example"}, 400),
+        ({"host": "localhost.evil.example"}, 400),
+        ({"host": ""}, 400),
+        ({"origin": "http://evil.example"}, 400),
+        ({"origin": "null"}, 400),
+        ({"origin": "http://127.0.0.1.evil.example"}, 400),
+        ({"host": "localhost:1234"}, 200),
+        ({"host": "127.0.0.1"}, 200),
+        ({"host": "[::1]:7860"}, 200),
+        ({"origin": "http://localhost:1"}, 200),
+    ],
+)
+def test_on_loopback_no_other_sites_name_or_page_is_served(
+    made_up_address: str, headers: dict[str, str], status: int
+) -> None:
+    """A name that an attacker points at loopback would make this page part of their site."""
+    for route in ("/", "/config", "/gradio_api/info"):
+        assert httpx.get(f"{made_up_address}{route}", headers=headers).status_code == status
+    join = f"{made_up_address}/gradio_api/call/caption"
+    assert httpx.post(join, json={"data": [None]}, headers=headers).status_code == status
+
+
+def test_browsers_are_told_what_the_page_may_do(made_up_address: str, tmp_path: Path) -> None:
+    photo = upload(made_up_address, write_photo(tmp_path / "photo.jpg"))["path"]
+    page = httpx.get(made_up_address).headers
+    policy = page["content-security-policy"]
+    for rule in ("default-src 'self'", "object-src 'none'", "base-uri 'self'", "frame-ancestors"):
+        assert rule in policy
+    file = httpx.get(f"{made_up_address}/gradio_api/file={photo}").headers
+    assert "sandbox" in file["content-security-policy"]
+    for headers in (page, file, httpx.get(f"{made_up_address}/gradio_api/nothing").headers):
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("name", ["page.html", "drawing.svg", "script.js", "page.xhtml"])
+def test_an_uploaded_page_is_not_shown_as_one(
+    made_up_address: str, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("<script>alert(1)</script>")
+    path = upload(made_up_address, tmp_path / name)["path"]
+    headers = httpx.get(f"{made_up_address}/gradio_api/file={path}").headers
+    assert headers["content-disposition"].startswith("attachment")
+    assert headers["content-type"] == "application/octet-stream"
+    assert "sandbox" in headers["content-security-policy"]
+
+
+def test_the_command_line_is_not_held_up_either(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    write_photo(tmp_path / "b.jpg")
+    command = [sys.executable, "-m", "captioner", str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "a.jpg" in done.stderr
+    assert "b.jpg" in done.stdout
