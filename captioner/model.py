@@ -14,6 +14,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from captioner.captions import Caption, Occlusion, Word
+from captioner.checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    short,
+)
 from captioner.decoder import AttentionQuery, LSTMWithAttention
 from captioner.decoding import search
 from captioner.encoder import FeatureExtractor
@@ -28,6 +35,8 @@ MAX_WORDS = 200
 """Of a caption that a person gives."""
 MAX_VARIANTS = 64
 """Of a photo with regions hidden, decoded together."""
+MAX_WIDTH = 8192
+"""Of a layer of the decoder."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +59,16 @@ class ModelConfig:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.encoder, str):
+            raise ValueError(f"encoder must be a name, got {short(self.encoder)}")
         for name in ("embedding_size", "hidden_size", "attention_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.projection_size < 0:
-            raise ValueError(f"projection_size must be at least 0, got {self.projection_size}")
-        if self.attention_query not in get_args(AttentionQuery):
-            raise ValueError(
-                f"attention_query must be before or after, got {self.attention_query!r}"
-            )
-        if not 0 <= self.dropout < 1:
+            check_integer(name, getattr(self, name), 1, MAX_WIDTH)
+        check_integer("projection_size", self.projection_size, 0, MAX_WIDTH)
+        for name in ("position", "gate", "deep_output"):
+            check_flag(name, getattr(self, name))
+        check_choice("attention_query", self.attention_query, get_args(AttentionQuery))
+        check_number("dropout", self.dropout, 0, 1)
+        if self.dropout == 1:
             raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from captioner.checks import check_choice, check_fields, check_integer, check_numbers, short
+
 
 @dataclass(frozen=True)
 class PreprocessConfig:
@@ -22,28 +24,23 @@ class PreprocessConfig:
     """The whole photo is stretched to a square, so the attention grid covers all of it."""
 
     def __post_init__(self) -> None:
-        if self.image_size < 32:
-            raise ValueError(f"image_size must be at least 32, got {self.image_size}")
-        for name in ("mean", "std"):
-            value = getattr(self, name)
-            if len(value) != 3:
-                raise ValueError(f"{name} must have 3 values, got {len(value)}")
+        check_integer("image_size", self.image_size, 32, 1024)
+        check_numbers("mean", self.mean, 3, -10, 10)
+        check_numbers("std", self.std, 3, -10, 10)
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std}")
-        if self.interpolation not in ("bilinear", "bicubic"):
-            raise ValueError(
-                f"interpolation must be bilinear or bicubic, got {self.interpolation!r}"
-            )
+        check_choice("interpolation", self.interpolation, ("bilinear", "bicubic"))
         if self.resize != "stretch":
-            raise ValueError(f"resize must be 'stretch', got {self.resize!r}")
+            raise ValueError(f"resize must be 'stretch', got {short(self.resize)}")
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "PreprocessConfig":
         """Read the plain data that `dataclasses.asdict` and JSON make of a configuration.
 
         Raises:
-            TypeError, ValueError: a field is unknown or out of range.
+            ValueError: a field is unknown or out of range.
         """
+        check_fields(cls, data)
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }

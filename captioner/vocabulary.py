@@ -1,5 +1,6 @@
 """Text to words to token ids, and back. Knows nothing of images or networks."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,9 +8,18 @@ from typing import Any
 from nltk import word_tokenize
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 
+from captioner.checks import short
+
 PAD, START, END, UNK = "<pad>", "<sos>", "<eos>", "<unk>"
 SPECIALS = (PAD, START, END, UNK)
 PAD_ID, START_ID, END_ID, UNK_ID = range(len(SPECIALS))
+
+MAX_WORDS, MAX_CHARACTERS = 100_000, 100
+"""Of a vocabulary, and of a word in it."""
+UNPRINTABLE = {"Cc", "Cs"}
+"""Unicode's categories of control characters, and of halves of characters, which print as none."""
+REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""Unicode's directional classes of marks that reorder the text around them."""
 
 
 def tokenize(text: str, keep_punctuation: bool = True) -> list[str]:
@@ -30,6 +40,19 @@ def detokenize(words: Sequence[str]) -> str:
     return TreebankWordDetokenizer().detokenize(list(words))
 
 
+def is_word(text: str) -> bool:
+    """Whether a vocabulary may hold this: of reasonable length, and harmless where it is shown."""
+    return (
+        len(text) <= MAX_CHARACTERS
+        and text.split() == [text]
+        and not any(
+            unicodedata.category(character) in UNPRINTABLE
+            or unicodedata.bidirectional(character) in REORDERING
+            for character in text
+        )
+    )
+
+
 class Vocabulary:
     """The words a model knows, with ids 0 to 3 for `<pad>`, `<sos>`, `<eos>`, `<unk>`."""
 
@@ -37,12 +60,23 @@ class Vocabulary:
         """Number the words, in the order given, after the special tokens.
 
         Args:
-            words: distinct words, without the special tokens.
+            words: distinct words, at least one, without the special tokens.
             keep_punctuation: how text is tokenized before it is encoded.
 
         Raises:
-            ValueError: a word stands twice, or is a special token.
+            ValueError: there are none or too many, one is no word (see `is_word`), stands twice, or
+                is a special token.
         """
+        if not 1 <= len(words) <= MAX_WORDS:
+            raise ValueError(
+                f"the vocabulary must have from 1 to {MAX_WORDS} words, got {len(words)}"
+            )
+        for word in words:
+            if not is_word(word):
+                raise ValueError(
+                    f"the vocabulary's words must have from 1 to {MAX_CHARACTERS} characters, "
+                    f"without white space or control characters, got {short(word)}"
+                )
         self.words = (*SPECIALS, *words)
         self.keep_punctuation = keep_punctuation
         self._ids = {word: index for index, word in enumerate(self.words)}
@@ -56,6 +90,8 @@ class Vocabulary:
     ) -> "Vocabulary":
         """Collect the words seen at least `min_frequency` times, most frequent first.
 
+        What is no word (see `is_word`) is left out.
+
         Args:
             captions: caption texts, of the train split only.
 
@@ -65,7 +101,7 @@ class Vocabulary:
         if min_frequency < 1:
             raise ValueError(f"min_frequency must be at least 1, got {min_frequency}")
         counts = Counter(word for text in captions for word in tokenize(text, keep_punctuation))
-        kept = [word for word, count in counts.items() if count >= min_frequency]
+        kept = [word for word, n in counts.items() if n >= min_frequency and is_word(word)]
         kept.sort(key=lambda word: (-counts[word], word))
         return cls(kept, keep_punctuation)
 

@@ -102,3 +102,29 @@ def test_a_setting_that_there_was_none_of_when_a_run_began_does_not_stop_it(
     assert open_run(resumed) == path.parent
     with pytest.raises(ValueError, match=r"begun with other settings: lr was 0\.01$"):
         open_run(replace(resumed, lr=0.5, samples=9))
+
+
+def test_resuming_a_run_that_there_is_none_of_begins_it(fit_config: FitConfig) -> None:
+    """So that one command line will do for a job that is killed at any moment, or never ran."""
+    resumed = replace(fit_config, resume=True)
+    path = open_run(resumed) / CONFIG_FILE
+    note = path.read_bytes()
+    assert json.loads(note)["settings"]["name"] == fit_config.name
+    assert "resume" not in json.loads(note)["settings"]
+    assert open_run(resumed) == path.parent
+    assert open_run(fit_config) == path.parent  # no epoch is done yet
+    assert path.read_bytes() == note
+    with pytest.raises(ValueError, match=r"begun with other settings: lr was 0\.01$"):
+        open_run(replace(resumed, lr=0.5))
+
+
+def test_a_state_whose_settings_are_lost_is_neither_resumed_nor_overwritten(
+    fit_config: FitConfig,
+) -> None:
+    run = open_run(fit_config)
+    record(run, 1)
+    (run / CONFIG_FILE).unlink()
+    for resume in (True, False):
+        with pytest.raises(ValueError, match="take another --name"):
+            open_run(replace(fit_config, resume=resume))
+    assert state_of(run) == (HISTORY[:1], 1.0)

@@ -80,7 +80,9 @@ class TrainingConfig(DataConfig):
 
     name: str = setting(MISSING, "of the run; everything goes to <runs>/<name>/")
     runs: Path = setting(Path("runs"), "folder of all runs")
-    resume: bool = setting(False, "go on with the run of this name after its last whole epoch")
+    resume: bool = setting(
+        False, "continue the run of this name after its last whole epoch, if there is one"
+    )
     features: Path | None = setting(None, "cached features; without them photos are encoded anew")
     augmentation: Literal["none", "classic", "strong"] = setting(
         "strong", "random changes of training photos, when no cached features are used"

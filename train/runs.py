@@ -31,36 +31,42 @@ def run_folder(config: TrainingConfig) -> Path:
 
 
 def open_run(config: TrainingConfig, processes: int = 1) -> Path:
-    """Make the run's folder and note its settings, or check them when it goes on.
+    """Make the run's folder and note its settings, or check them when it is resumed.
+
+    To resume a run that has no folder yet begins it.
 
     Args:
         processes: how many train the model together.
 
     Raises:
-        FileNotFoundError: there is no run to go on with.
-        ValueError: a run of this name has whole epochs already, or was begun with other settings.
+        ValueError: a run of this name has whole epochs and is not to be resumed, was begun with
+            other settings, or has lost the note of them.
     """
     run = run_folder(config)
     settings = {**to_json(config), "processes": processes}
     settings.pop("resume")
-    if config.resume:
-        if not (run / CONFIG_FILE).exists():
-            raise FileNotFoundError(f"no run to resume in {run}; start it without --resume")
-        before = json.loads((run / CONFIG_FILE).read_text(encoding="utf-8"))["settings"]
-        # Settings that the run's note lacks have come since; they leave it as it was by default.
-        changed = [name for name in settings if settings[name] != before.get(name, settings[name])]
-        if changed:
-            raise ValueError(
-                f"{run} was begun with other settings: "
-                + ", ".join(f"{name} was {before.get(name)}" for name in changed)
-            )
+    if config.resume and (run / CONFIG_FILE).exists():
+        _check_settings(run, settings)
         return run
     if (run / STATE_FILE).exists():
+        if config.resume:
+            raise ValueError(f"{run} has lost its {CONFIG_FILE}; take another --name")
         raise ValueError(f"{run} exists; add --resume to go on with it, or take another --name")
     run.mkdir(parents=True, exist_ok=True)
     note = {"settings": settings, "git_revision": _git_revision(), "torch": torch.__version__}
     (run / CONFIG_FILE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
     return run
+
+
+def _check_settings(run: Path, settings: dict[str, Any]) -> None:
+    before = json.loads((run / CONFIG_FILE).read_text(encoding="utf-8"))["settings"]
+    # Settings that the run's note lacks have come since; they leave it as it was by default.
+    changed = [name for name in settings if settings[name] != before.get(name, settings[name])]
+    if changed:
+        raise ValueError(
+            f"{run} was begun with other settings: "
+            + ", ".join(f"{name} was {before.get(name)}" for name in changed)
+        )
 
 
 def _git_revision() -> str:
