@@ -1,6 +1,7 @@
-"""A Hugging Face Hub of one's own on loopback: what publishing and fetching a model ask of it.
+"""A Hugging Face Hub of one's own on loopback: what publishing models and Spaces asks of it.
 
-Speaks the Hub's HTTP protocol, with large files by git LFS. Keeps everything in memory.
+Speaks the Hub's HTTP protocol, with large files by git LFS. Keeps everything in memory. A
+repository is known as in the address of its page: owner/name of a model, spaces/owner/name.
 """
 
 import base64
@@ -23,9 +24,11 @@ Files = dict[str, bytes]
 
 @dataclass
 class Repository:
-    """A model repository: its branches, and the files of every commit."""
+    """A model or Space: its branches, and the files of every commit."""
 
     private: bool = False
+    sdk: str | None = None
+    """What a Space is made with."""
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Files] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
@@ -55,7 +58,9 @@ class Hub:
     stored: Files = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     failing: int = 0
-    """A status to answer everything with; 0 answers as it should."""
+    """A status to answer with; 0 answers as it should."""
+    failing_requests: str = ".*"
+    """A regular expression for what `failing` concerns, such as "POST /api/.*"."""
     breaking: bool = False
     """Whether every download of a file ends early."""
     tamper: Callable[[Files], Files] = dict
@@ -113,20 +118,20 @@ class Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, HubServer)
         self.hub = self.server.hub
         path = unquote(urlsplit(self.path).path)
-        self.hub.requests.append(f"{self.command} {path}")
+        request = f"{self.command} {path}"
+        self.hub.requests.append(request)
         self.body = self.read_body()
         try:
-            if self.hub.failing:
+            if self.hub.failing and re.fullmatch(self.hub.failing_requests, request):
                 raise RefusedError(self.hub.failing)
-            self.route(path)
+            self.route(request)
         except RefusedError as refusal:
             self.answer(refusal.status, {"error": "refused"}, {"X-Error-Code": refusal.code})
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_any  # noqa: N815
 
-    def route(self, path: str) -> None:
+    def route(self, request: str) -> None:
         """Call the first method whose pattern the request is like."""
-        request = f"{self.command} {path}"
         for pattern, method in ROUTES:
             if match := re.fullmatch(pattern, request):
                 return method(self, *match.groups())
@@ -177,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
         return repository
 
     def writable(self, repo: str) -> Repository:
-        self.require_writer(repo.split("/")[0])
+        self.require_writer(repo.split("/")[-2])
         return self.readable(repo)
 
     def files(self, repo: str, revision: str) -> tuple[str, Files]:
@@ -190,12 +195,18 @@ class Handler(BaseHTTPRequestHandler):
     def create(self) -> None:
         wanted = json.loads(self.body)
         self.require_writer(wanted["organization"])
-        repo = f"{wanted['organization']}/{wanted['name']}"
+        repo, sdk = f"{wanted['organization']}/{wanted['name']}", wanted.get("sdk")
+        files = {".gitattributes": b"*.safetensors filter=lfs\n"}
+        if wanted.get("type") == "space":
+            if sdk is None:
+                raise RefusedError(400)
+            repo = f"spaces/{repo}"
+            files["README.md"] = f"---\nsdk: {sdk}\n---\n".encode()
         exists = repo in self.hub.repositories
         if not exists:
             private = wanted.get("visibility") == "private" or wanted.get("private") is True
-            self.hub.repositories[repo] = Repository(private)
-            self.hub.put(repo, {".gitattributes": b"*.safetensors filter=lfs\n"})
+            self.hub.repositories[repo] = Repository(private, sdk)
+            self.hub.put(repo, files)
         self.answer(409 if exists else 200, {"url": f"{self.hub.address}/{repo}"})
 
     def check_metadata(self) -> None:
@@ -206,7 +217,8 @@ class Handler(BaseHTTPRequestHandler):
         commit, files = self.files(repo, revision)
         siblings = [{"rfilename": name} for name in files]
         private = self.hub.repositories[repo].private
-        self.answer(200, {"id": repo, "sha": commit, "private": private, "siblings": siblings})
+        name = repo.removeprefix("spaces/")
+        self.answer(200, {"id": name, "sha": commit, "private": private, "siblings": siblings})
 
     def tree(self, repo: str, revision: str) -> None:
         _, files = self.files(repo, revision)
@@ -253,11 +265,16 @@ class Handler(BaseHTTPRequestHandler):
             item = json.loads(line)
             value = item["value"]
             if item["key"] == "header":
+                head = repository.branches[branch]
+                if value.get("parentCommit", head) != head:
+                    raise RefusedError(412)
                 message = value["summary"]
             elif item["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif item["key"] == "lfsFile":
                 files[value["path"]] = self.hub.stored[value["oid"]]
+            elif item["key"] == "deletedFile":
+                del files[value["path"]]
             else:
                 raise RefusedError(400)
         commit = repository.commit(branch, self.hub.tamper(files), message)
@@ -292,17 +309,18 @@ def describe(name: str, data: bytes) -> dict[str, Any]:
     return entry
 
 
-REPO = r"([^/]+/[^/]+)"
+REPO = r"((?:spaces/)?[^/]+/[^/]+)"
+API = rf"/api/(?:models/|(?=spaces/)){REPO}"
 ROUTES: list[tuple[str, Callable[..., None]]] = [
     (r"POST /api/repos/create", Handler.create),
     (r"POST /api/validate-yaml", Handler.check_metadata),
-    (rf"GET /api/models/{REPO}", Handler.info),
-    (rf"GET /api/models/{REPO}/revision/(.+)", Handler.info),
-    (rf"GET /api/models/{REPO}/tree/(.+)", Handler.tree),
-    (rf"POST /api/models/{REPO}/branch/(.+)", Handler.create_branch),
-    (rf"POST /api/models/{REPO}/preupload/(.+)", Handler.preupload),
+    (rf"GET {API}", Handler.info),
+    (rf"GET {API}/revision/(.+)", Handler.info),
+    (rf"GET {API}/tree/(.+)", Handler.tree),
+    (rf"POST {API}/branch/(.+)", Handler.create_branch),
+    (rf"POST {API}/preupload/(.+)", Handler.preupload),
     (rf"POST /{REPO}\.git/info/lfs/objects/batch", Handler.lfs_batch),
     (r"PUT /lfs/([0-9a-f]{64})", Handler.lfs_store),
-    (rf"POST /api/models/{REPO}/commit/(.+)", Handler.commit),
+    (rf"POST {API}/commit/(.+)", Handler.commit),
     (rf"(?:HEAD|GET) /{REPO}/resolve/([^/]+)/(.+)", Handler.resolve),
 ]

@@ -14,15 +14,18 @@ from typing import Any
 import huggingface_hub.constants as hub_constants
 import matplotlib as mpl
 import pytest
+from huggingface_hub import HfApi, SpaceInfo
 from huggingface_hub.utils import logging as hub_logging
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import captioner.__main__ as command_line
+import train.checkout
 from captioner import ImageCaptioningModel, load_model, save_model
 from captioner.checkpoint import CHECKPOINT_FILES, WEIGHTS_FILE, split_hub_name
 from tests.hub_server import OWNER, READ_TOKEN, TOKEN, Files, Hub, hub_server
 from train.__main__ import main
+from train.cards import require_model_card, require_space_card
 
 ROOT = Path(__file__).parent.parent
 REPO = f"{OWNER}/captioner"
@@ -40,6 +43,37 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Use 'content=:DeprecationWarning"  # huggingface_hub uses its HTTP library the old way
 )
 PUBLISHED = {*CHECKPOINT_FILES, "README.md"}
+
+SPACE = f"{OWNER}/page"
+SPACE_REPO = f"spaces/{SPACE}"
+SPACE_CARD = """---
+title: A page
+sdk: gradio
+sdk_version: 6.1.0
+python_version: "3.12"
+app_file: app.py
+license: mit
+---
+![The page](.assets/page.png) ![Elsewhere](https://example.org/x.png)
+"""
+SPACE_FILES: Files = {
+    "app.py": b"print('page')\n",
+    "captioner/__init__.py": b"",
+    "captioner/ui/page.css": "h1 {content: 'é'}\r\n".encode(),
+    "checkpoints/model.safetensors": bytes(range(256)) * 40,
+    "requirements.txt": b"torch>=2.6\ngradio==6.1.0\n",
+    "README.md": SPACE_CARD.encode(),
+    "LICENSE": b"MIT\n",
+    ".assets/page.png": b"\x89PNG\r\n\0\xff",
+}
+OTHER_FILES: Files = {
+    ".assets/unused.png": b"\x89PNG",
+    ".gitignore": b"*.pyc\n",
+    "pyproject.toml": b"",
+    "tests/test_app.py": b"",
+    "train/loop.py": b"",
+}
+"""Of a checkout, but not for a Space."""
 
 
 @pytest.fixture
@@ -245,16 +279,24 @@ def test_a_hub_that_fails_is_told(
     assert_refused(capsys, publish(checkpoint), message)
 
 
+@pytest.mark.parametrize("flag", ["repo", "space"])
 @pytest.mark.parametrize(
-    "repo", ["captioner", "a/b/c", "owner/", "/name", "owner/name@main", "a b/c"]
+    "name", ["captioner", "a/b/c", "owner/", "/name", "owner/name@main", "a b/c", ""]
 )
 def test_a_repository_needs_owner_and_name(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str], repo: str
+    capsys: pytest.CaptureFixture[str], flag: str, name: str
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["publish", f"--checkpoint={checkpoint}", f"--repo={repo}"])
+        main(["publish", f"--{flag}={name}"])
     assert stop.value.code == 2
-    assert f"repo must be of the form owner/name, got {repo!r}" in capsys.readouterr().err
+    assert f"{flag} must be of the form owner/name, got {name!r}" in capsys.readouterr().err
+
+
+def test_publishing_needs_something_to_publish(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["publish", "--private"])
+    assert stop.value.code == 2
+    assert "publish needs --repo, --space or both" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -266,7 +308,7 @@ def test_a_repository_needs_owner_and_name(
         ("---\n- mit\n---\n", "does not begin with metadata in YAML"),
         (CARD.replace("language: en\n", ""), "it lacks language"),
         (CARD.replace("license: mit\n", "license:\n"), "it lacks license"),
-        (CARD.replace("image-to-text", "image-to-image"), "pipeline_tag must be image-to-text"),
+        (CARD.replace("image-to-text", "image-to-image"), "pipeline_tag must be 'image-to-text'"),
     ],
 )
 def test_a_card_that_the_hub_cannot_use_is_refused_before_anything_is_sent(
@@ -292,9 +334,7 @@ def test_a_missing_photo_or_checkpoint_is_told_before_anything_is_sent(
 
 
 def test_the_released_card_is_one_that_the_hub_can_use() -> None:
-    from train.publish import require_card
-
-    require_card(ROOT / "checkpoints")
+    require_model_card(ROOT / "checkpoints")
 
 
 def test_a_model_that_the_hub_gives_back_changed_is_told(
@@ -533,3 +573,322 @@ def test_the_command_lines_find_hub_and_token_where_huggingface_hub_does(
         captioning = [sys.executable, "-m", "captioner", str(PHOTO), "--checkpoint", REPO]
         done = subprocess.run(captioning, env=environment, **run)
     assert done.stdout == f"{load_model(checkpoint).generate_caption(PHOTO)}\n", done.stderr
+
+
+def git(folder: Path, *arguments: str) -> None:
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    subprocess.run(
+        ["git", *identity, *arguments],
+        cwd=folder,
+        env={**environment, **own},
+        check=True,
+        capture_output=True,
+    )
+
+
+def write_files(folder: Path, files: Files) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def commit_all(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--message=A commit")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small git checkout of a page, in place of the one that the program is in."""
+    folder = tmp_path.resolve() / "checkout"
+    write_files(folder, {**SPACE_FILES, **OTHER_FILES})
+    git(folder, "init")
+    commit_all(folder)
+    monkeypatch.setattr(train.checkout, "CHECKOUT", folder)
+    return folder
+
+
+def publish_space(*flags: str) -> int:
+    return main(["publish", f"--space={SPACE}", *flags])
+
+
+def space_head(hub: Hub) -> Files:
+    """The Space's files but the one that the Hub itself puts there."""
+    return {name: data for name, data in hub.head(SPACE_REPO).items() if name != ".gitattributes"}
+
+
+def test_a_space_gets_the_files_of_the_page_alone_in_one_commit(
+    hub: Hub, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish_space() == 0
+    (commit,) = (c for c, files in hub.repositories[SPACE_REPO].commits.items() if len(files) > 2)
+    assert capsys.readouterr().out == (
+        f"{hub.address}/{SPACE_REPO}\ncommit {commit}\n{len(SPACE_FILES)} files, the same as here\n"
+    )
+    space = hub.repositories[SPACE_REPO]
+    assert space_head(hub) == SPACE_FILES
+    assert space.messages == ["by hand", "Publish the page"]
+    assert (space.sdk, space.private) == ("gradio", False)
+    assert list(hub.repositories) == [SPACE_REPO]
+    assert list(hub.stored.values()) == [SPACE_FILES["checkpoints/model.safetensors"]]  # by LFS
+
+
+def test_a_space_is_updated_in_one_commit_to_what_the_checkout_has(
+    hub: Hub, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_space()
+    first = capsys.readouterr().out
+    publish_space()
+    assert capsys.readouterr().out == first  # nothing new: no commit
+    attributes = hub.head(SPACE_REPO)[".gitattributes"]
+    hub.put(SPACE_REPO, {**hub.head(SPACE_REPO), "by/hand.txt": b"", "old.safetensors": b"1"})
+    (checkout / "captioner/ui/page.css").unlink()
+    write_files(checkout, {"app.py": b"print('new')\n", "captioner/new.py": b"1\n"})
+    commit_all(checkout)
+    assert publish_space("--message=New page") == 0
+    wanted = {**SPACE_FILES, "app.py": b"print('new')\n", "captioner/new.py": b"1\n"}
+    del wanted["captioner/ui/page.css"]
+    assert space_head(hub) == wanted
+    assert hub.head(SPACE_REPO)[".gitattributes"] == attributes
+    assert hub.repositories[SPACE_REPO].messages[-2:] == ["by hand", "New page"]
+    assert f"{len(wanted)} files, the same as here" in capsys.readouterr().out
+
+
+def test_a_private_space_is_private_from_the_start_and_a_public_one_is_not_used(
+    hub: Hub, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish_space("--private") == 0
+    assert hub.repositories[SPACE_REPO].private
+    capsys.readouterr()
+    hub.repositories[SPACE_REPO].private = False
+    before = hub.head(SPACE_REPO)
+    (checkout / "app.py").write_text("print('secret')")
+    commit_all(checkout)
+    assert_refused(capsys, publish_space("--private"), f"{SPACE} exists and is public")
+    assert hub.head(SPACE_REPO) == before
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        (None, "no token for the Hugging Face Hub; run `hf auth login`, or set HF_TOKEN"),
+        ("hf_wrong", "the Hugging Face Hub does not accept the token"),
+        (READ_TOKEN, f"the token does not permit writing to {SPACE}"),
+    ],
+)
+@pytest.mark.parametrize("exists", [False, True])
+def test_without_a_token_that_may_write_no_space_is_published(
+    hub: Hub,
+    checkout: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    token: str | None,
+    message: str,
+    exists: bool,
+) -> None:
+    if exists:
+        hub.put(SPACE_REPO, {"notes.txt": b""})
+    monkeypatch.delenv("HF_TOKEN") if token is None else monkeypatch.setenv("HF_TOKEN", token)
+    assert_refused(capsys, publish_space(), message)
+    assert SPACE_REPO not in hub.repositories or space_head(hub).keys() == {"notes.txt"}
+    assert not hub.stored
+
+
+def with_another_app(files: Files) -> Files:
+    return {**files, "app.py": b"print('pagE')\n"}
+
+
+def with_other_weights(files: Files) -> Files:
+    return {**files, "checkpoints/model.safetensors": b""}
+
+
+def without_an_empty_file(files: Files) -> Files:
+    return {name: data for name, data in files.items() if name != "captioner/__init__.py"}
+
+
+def with_one_more(files: Files) -> Files:
+    return {**files, "captioner/more.py": b""}
+
+
+@pytest.mark.parametrize(
+    ("tamper", "name"),
+    [
+        (with_another_app, "app.py"),
+        (with_other_weights, "checkpoints/model.safetensors"),
+        (without_an_empty_file, "captioner/__init__.py"),
+        (with_one_more, "captioner/more.py"),
+    ],
+)
+def test_a_space_that_the_hub_gives_back_changed_is_told(
+    hub: Hub,
+    checkout: Path,
+    capsys: pytest.CaptureFixture[str],
+    tamper: Callable[[Files], Files],
+    name: str,
+) -> None:
+    hub.tamper = tamper
+    message = f"{SPACE} now holds something else than was pushed: {name}; publish it again"
+    assert_refused(capsys, publish_space(), message)
+    hub.tamper = dict
+    assert publish_space() == 0
+    assert space_head(hub) == SPACE_FILES
+
+
+@pytest.mark.parametrize("name", ["app.py", "captioner/new.py", ".assets/page.png", "LICENSE"])
+@pytest.mark.parametrize("staged", [False, True])
+def test_uncommitted_changes_of_the_page_are_refused_before_anything_is_sent(
+    hub: Hub, checkout: Path, capsys: pytest.CaptureFixture[str], name: str, staged: bool
+) -> None:
+    write_files(checkout, {name: b"changed"})
+    if staged:
+        git(checkout, "add", name)
+    message = f"{checkout} has uncommitted changes in what a Space gets: {name}; commit or undo"
+    assert_refused(capsys, publish_space(), message)
+    (checkout / name).unlink()
+    if name in SPACE_FILES:
+        assert_refused(capsys, publish_space(), message)
+    assert not hub.requests
+
+
+def test_other_uncommitted_changes_do_not_matter(hub: Hub, checkout: Path) -> None:
+    write_files(checkout, dict.fromkeys([*OTHER_FILES, "captioner/x.pyc", "notes.txt"], b"changed"))
+    write_files(checkout, {".gitignore": b"*.pyc\n*.txt\n"})
+    assert publish_space() == 0
+    assert space_head(hub) == SPACE_FILES
+
+
+def test_a_space_is_not_published_from_an_installed_package(
+    hub: Hub,
+    checkout: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither outside of any checkout nor in one that merely holds the environment."""
+    for parent in (checkout, checkout.parent):
+        folder = parent / "venv" / "site-packages"
+        write_files(folder, SPACE_FILES)
+        monkeypatch.setattr(train.checkout, "CHECKOUT", folder)
+        message = f"{folder} is not a git checkout; publish a Space from a clone"
+        assert_refused(capsys, publish_space(), message)
+    assert not hub.requests
+
+
+def test_a_checkout_that_lacks_what_a_space_needs_is_refused(
+    hub: Hub, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "app.py").unlink()
+    (checkout / "README.md").unlink()
+    commit_all(checkout)
+    assert_refused(capsys, publish_space(), f"{checkout} does not track app.py, README.md")
+    assert not hub.requests
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("README.md", SPACE_CARD, "# A page\n", "it lacks title, license, sdk, sdk_version, py"),
+        ("README.md", "license: mit\n", "", "it lacks license"),
+        ("README.md", "title: A page", "title: [A", "does not begin with metadata in YAML"),
+        ("README.md", "gradio", "docker", "sdk must be 'gradio', got 'docker'"),
+        ("README.md", "6.1.0", "6.0.0", "sdk_version must be '6.1.0', got '6.0.0'"),
+        ("README.md", '"3.12"', "3.12", "python_version must be '3.12', got 3.12"),
+        ("README.md", '"3.12"', '"3.10"', "python_version must be '3.12', got '3.10'"),
+        ("README.md", "app.py", "main.py", "app_file must be 'app.py', got 'main.py'"),
+        ("requirements.txt", "==6.1.0", ">=6", "requirements.txt must pin gradio"),
+        ("requirements.txt", "==6.1.0", "==6.2.0", "sdk_version must be '6.2.0', got '6.1.0'"),
+    ],
+)
+def test_a_readme_that_does_not_configure_the_space_is_refused_before_anything_is_sent(
+    hub: Hub,
+    checkout: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    old: str,
+    new: str,
+    message: str,
+) -> None:
+    text = (checkout / file).read_text()
+    assert old in text
+    (checkout / file).write_text(text.replace(old, new))
+    commit_all(checkout)
+    assert_refused(capsys, publish(checkpoint, f"--space={SPACE}"), message)
+    assert not hub.requests
+
+
+@pytest.mark.parametrize("request_", ["PUT /lfs/.*", "POST /api/spaces/.*/commit/main"])
+def test_an_interrupted_push_leaves_the_space_as_it_was(
+    hub: Hub, checkout: Path, capsys: pytest.CaptureFixture[str], request_: str
+) -> None:
+    publish_space()
+    capsys.readouterr()
+    weights = b"of another model"
+    write_files(checkout, {"checkpoints/model.safetensors": weights, "app.py": b"1\n"})
+    commit_all(checkout)
+    hub.failing, hub.failing_requests = 507, request_
+    assert_refused(capsys, publish_space(), f"did not take {SPACE}: it answered with status 507")
+    assert space_head(hub) == SPACE_FILES
+    hub.failing = 0
+    assert publish_space() == 0
+    assert space_head(hub)["checkpoints/model.safetensors"] == weights
+
+
+def test_a_space_that_cannot_be_downloaded_whole_is_not_called_the_same(
+    hub: Hub,
+    checkout: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between new attempts
+    hub.breaking = True
+    assert_refused(capsys, publish_space(), "broke off: RemoteProtocolError")
+
+
+def test_a_commit_of_someone_else_in_the_meantime_is_not_undone(
+    hub: Hub,
+    checkout: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = HfApi.space_info
+
+    def ask_before_a_commit(api: HfApi, space: str) -> SpaceInfo:
+        info = ask(api, space)
+        hub.put(SPACE_REPO, {**hub.head(SPACE_REPO), "README.md": b"by someone else"})
+        return info
+
+    monkeypatch.setattr(HfApi, "space_info", ask_before_a_commit)
+    assert_refused(capsys, publish_space(), f"did not take {SPACE}: it answered with status 412")
+    assert space_head(hub) == {"README.md": b"by someone else"}
+
+
+def test_a_checkpoint_and_the_page_can_be_published_together(
+    hub: Hub, checkout: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish(checkpoint, f"--space={SPACE}", "--private", "--message=Both") == 0
+    assert list(hub.repositories) == [REPO, SPACE_REPO]
+    assert space_head(hub) == SPACE_FILES
+    assert hub.head(REPO)[WEIGHTS_FILE] == files_of(checkpoint)[WEIGHTS_FILE]
+    for repository in hub.repositories.values():
+        assert repository.private
+        assert repository.messages[-1] == "Both"
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[2]) == (f"{hub.address}/{REPO}", f"{hub.address}/{SPACE_REPO}")
+
+
+def test_this_repository_can_be_a_space() -> None:
+    require_space_card(ROOT)
+    files = train.checkout.tracked_space_files(ROOT)
+    package = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "captioner").rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".pyi")
+    }
+    folders = {"captioner", "checkpoints", ".assets"}
+    alone = {name for name in files if name.split("/")[0] not in folders}
+    assert alone - {"LICENSE"} == {"app.py", "requirements.txt", "README.md"}
+    assert {name for name in files if name.startswith("captioner/")} == package
+    assert {f"checkpoints/{name}" for name in PUBLISHED} < set(files)
+    assert {".assets/page.png", ".assets/page.gif"} < set(files)

@@ -243,23 +243,32 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishConfig:
-    """Put a checkpoint on the Hugging Face Hub, and load it back from there to be sure."""
+    """Put a checkpoint, the page, or both on the Hugging Face Hub; compare what it gives back."""
 
     checkpoint: Path = setting(Path("checkpoints"), "checkpoint folder with its model card")
-    repo: str = setting(MISSING, "model repository, as owner/name; made if there is none")
-    revision: str | None = setting(
-        None, "branch to put it on, made if there is none; by default main"
+    repo: str | None = setting(
+        None, "model repository for the checkpoint, as owner/name; made if there is none"
     )
-    private: bool = setting(False, "let only its owner see the repository")
-    message: str = setting("Publish a checkpoint", "of the commit")
+    space: str | None = setting(
+        None, "Space for the page of this checkout, as owner/name; made if there is none"
+    )
+    revision: str | None = setting(
+        None, "branch to put the checkpoint on, made if there is none; by default main"
+    )
+    private: bool = setting(False, "let only its owner see the repository or Space")
+    message: str | None = setting(None, "of the commits; by default what is published")
     photo: Path | None = setting(
-        None, "photo to caption with both copies; by default one that comes with matplotlib"
+        None, "photo to caption with both models; by default one that comes with matplotlib"
     )
 
     def __post_init__(self) -> None:
-        if split_hub_name(self.repo) != (self.repo, None):
-            raise ValueError(f"repo must be of the form owner/name, got {self.repo!r}")
-        if not self.message:
+        if self.repo is None and self.space is None:
+            raise ValueError("publish needs --repo, --space or both")
+        for name in ("repo", "space"):
+            value = getattr(self, name)
+            if value is not None and split_hub_name(value) != (value, None):
+                raise ValueError(f"{name} must be of the form owner/name, got {value!r}")
+        if self.message == "":
             raise ValueError("message must not be empty")
 
 

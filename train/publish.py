@@ -1,6 +1,7 @@
-"""The `publish` stage: puts a checkpoint on the Hugging Face Hub, and loads it back from there.
+"""The `publish` stage: puts a checkpoint, or the page as a Space, on the Hugging Face Hub.
 
-Knows checkpoints and the Hub; nothing of how a model was trained.
+Both are loaded back from there and compared. Knows checkpoints, the checkout and the Hub; nothing
+of how a model was trained.
 """
 
 import tempfile
@@ -10,8 +11,15 @@ from pathlib import Path
 
 import matplotlib as mpl
 import torch
-import yaml
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, ModelCard
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelInfo,
+    SpaceInfo,
+    snapshot_download,
+)
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from captioner.checkpoint import (
@@ -24,77 +32,130 @@ from captioner.checkpoint import (
     load_model,
 )
 from captioner.model import ImageCaptioningModel
+from train import checkout
+from train.cards import require_model_card, require_space_card
 from train.config import PublishConfig
 
 PUBLISHED_FILES = (*CHECKPOINT_FILES, CARD_FILE)
-
-CARD_FIELDS = ("license", "language", "pipeline_tag", "library_name", "tags")
-"""What the Hub sorts models by, and a visitor needs to know."""
-PIPELINE_TAG = "image-to-text"
+HUB_FILES = {".gitattributes"}
+"""What the Hub itself puts into a repository; it decides which files are large ones."""
 
 LOG_IN = "run `hf auth login`, or set HF_TOKEN"
 
 
-def publish(config: PublishConfig) -> str:
-    """Push a checkpoint and its model card in one commit, and check what the Hub gives back.
+def publish(config: PublishConfig) -> list[str]:
+    """Push a checkpoint, the page as a Space, or both; check what the Hub gives back.
 
-    The token is the one of `hf auth login`, or HF_TOKEN's; HF_ENDPOINT names another Hub.
+    Each is one commit. The token is the one of `hf auth login`, or HF_TOKEN's; HF_ENDPOINT names
+    another Hub.
 
     Returns:
-        The commit.
+        The commits: the model's, then the Space's.
 
     Raises:
         FileNotFoundError: there is no such checkpoint or photo, or the Hub does not give back what
             it took.
-        ValueError: the checkpoint or its card is unfit, the Hub cannot be reached or does not
-            permit it, or what it gives back is not what was pushed.
+        ValueError: the checkpoint, the checkout or a card is unfit, the Hub cannot be reached or
+            does not permit it, or what it gives back is not what was pushed.
     """
+    files = []
+    if config.space is not None:
+        files = checkout.space_files(checkout.CHECKOUT)
+        require_space_card(checkout.CHECKOUT)
+    commits = []
+    if config.repo is not None:
+        commits.append(_publish_model(config, config.repo))
+    if config.space is not None:
+        commits.append(_publish_space(config, config.space, files))
+    return commits
+
+
+def _publish_model(config: PublishConfig, repo: str) -> str:
     model = load_model(config.checkpoint)
-    require_card(config.checkpoint)
+    require_model_card(config.checkpoint)
     photo = config.photo or Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
     words = str(model.generate_caption(photo))
-    with _explained(config.repo):
-        commit = _push(config)
+    with _explained(repo):
+        commit = _push_model(config, repo)
     with tempfile.TemporaryDirectory() as cache:
-        published = load_model(download_checkpoint(config.repo, commit.oid, cache))
+        published = load_model(download_checkpoint(repo, commit.oid, cache))
     if not _same_weights(model, published) or str(published.generate_caption(photo)) != words:
-        raise ValueError(f"{config.repo} now holds another model than was pushed; publish it again")
+        raise ValueError(f"{repo} now holds another model than was pushed; publish it again")
     print(f"{commit.repo_url}\ncommit {commit.oid}")
     return commit.oid
 
 
-def require_card(folder: Path) -> None:
-    """Raise ValueError unless a checkpoint folder has a model card that the Hub understands."""
-    path = folder / CARD_FILE
-    if not path.is_file():
-        raise ValueError(f"{folder} has no model card; write its {CARD_FILE}")
-    try:
-        card = ModelCard.load(path).data
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} does not begin with metadata in YAML: {error}") from error
-    missing = [field for field in CARD_FIELDS if not card.get(field)]
-    if missing:
-        raise ValueError(f"{path} must begin with metadata; it lacks {', '.join(missing)}")
-    if card.get("pipeline_tag") != PIPELINE_TAG:
+def _publish_space(config: PublishConfig, space: str, files: list[str]) -> str:
+    with tempfile.TemporaryDirectory() as cache:
+        with _explained(space):
+            commit = _push_space(config, space, files)
+            folder = snapshot_download(
+                space, repo_type="space", revision=commit.oid, cache_dir=cache, token=True
+            )
+        different = _differences(Path(folder), files)
+    if different:
         raise ValueError(
-            f"{path}: pipeline_tag must be {PIPELINE_TAG}, got {card.get('pipeline_tag')}"
+            f"{space} now holds something else than was pushed: {', '.join(different)}; "
+            "publish it again"
         )
+    print(f"{commit.repo_url}\ncommit {commit.oid}\n{len(files)} files, the same as here")
+    return commit.oid
 
 
-def _push(config: PublishConfig) -> CommitInfo:
+def _push_model(config: PublishConfig, repo: str) -> CommitInfo:
     api = HfApi(token=True)  # True: without a token fail, and do not go on as nobody
-    api.create_repo(config.repo, private=config.private or None, exist_ok=True)
-    if config.private and not api.model_info(config.repo).private:
-        raise ValueError(f"{config.repo} exists and is public; make it private on its own page")
+    api.create_repo(repo, private=config.private or None, exist_ok=True)
+    _require_private(config, repo, api.model_info(repo))
     if config.revision is not None:
-        api.create_branch(config.repo, branch=config.revision, exist_ok=True)
+        api.create_branch(repo, branch=config.revision, exist_ok=True)
     # Not upload_folder, which may spread files over several commits.
     return api.create_commit(
-        config.repo,
+        repo,
         [CommitOperationAdd(name, config.checkpoint / name) for name in PUBLISHED_FILES],
-        commit_message=config.message,
+        commit_message=config.message or "Publish a checkpoint",
         revision=config.revision,
     )
+
+
+def _push_space(config: PublishConfig, space: str, files: list[str]) -> CommitInfo:
+    api = HfApi(token=True)
+    api.create_repo(
+        space,
+        repo_type="space",
+        space_sdk="gradio",
+        private=config.private or None,
+        exist_ok=True,
+    )
+    info = api.space_info(space)
+    _require_private(config, space, info)
+    found = {sibling.rfilename for sibling in info.siblings or []}
+    return api.create_commit(
+        space,
+        [
+            *(CommitOperationAdd(name, checkout.CHECKOUT / name) for name in files),
+            *(CommitOperationDelete(name) for name in sorted(found - set(files) - HUB_FILES)),
+        ],
+        commit_message=config.message or "Publish the page",
+        repo_type="space",
+        parent_commit=info.sha,  # what is deleted was listed there
+    )
+
+
+def _require_private(config: PublishConfig, repo: str, info: ModelInfo | SpaceInfo) -> None:
+    if config.private and not info.private:
+        raise ValueError(f"{repo} exists and is public; make it private on its own page")
+
+
+def _differences(folder: Path, files: list[str]) -> list[str]:
+    """The files of a downloaded Space that are not those of the checkout, byte for byte."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    both = found & set(files)
+    changed = {
+        name
+        for name in both
+        if (folder / name).read_bytes() != (checkout.CHECKOUT / name).read_bytes()
+    }
+    return sorted(changed | (found ^ set(files)) - HUB_FILES)
 
 
 @contextmanager
