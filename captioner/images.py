@@ -19,12 +19,12 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from captioner.decoder_errors import decoder_errors
 from captioner.orientation import read_orientation, turn_upright
 from captioner.photo_errors import PhotoError as PhotoError
 from captioner.photo_files import read_file
 from captioner.photo_headers import BoundedFile, hide_exif
 from captioner.photo_limits import check_scans, check_size
+from captioner.pillow_errors import pillow_errors
 from captioner.pixels import to_rgb
 
 Photo = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
@@ -80,7 +80,7 @@ def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
 
 
 def _decode(content: bytes, name: str, min_side: int | None) -> Image.Image:
-    with decoder_errors(name):
+    with pillow_errors(name):
         content = hide_exif(content)
         file = BoundedFile(content, name)
         with Image.open(file, formats=FORMATS) as image:
@@ -94,7 +94,7 @@ def _decode(content: bytes, name: str, min_side: int | None) -> Image.Image:
 
 
 def _copy(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
-    with decoder_errors(name):
+    with pillow_errors(name):
         check_size(image, name)
         image.load()
         orientation = image.getexif().get(ExifTags.Base.Orientation)

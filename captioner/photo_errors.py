@@ -4,7 +4,7 @@ from typing import Any
 
 MESSAGES = {
     "folder": "{name} is a folder, not a photo; name the photos in it",
-    "not_a_file": "{name} is not a regular file, and so not a photo",
+    "not_a_file": "{name} is not a regular file",
     "permission_denied": "{name} cannot be opened: permission denied",
     "unreadable": "{name} cannot be read ({reason})",
     "too_many_bytes": "{name} has more than {max_bytes} bytes, which is the limit",
@@ -16,7 +16,7 @@ MESSAGES = {
     "too_elongated": "{name} must be at most {max_ratio} times as long as it is wide, "
     "got {width} x {height}",
     "too_many_pixels": "{name} has more than {max_pixels} pixels, which is the limit",
-    "too_complex": "{name} is made of too many parts; save it anew with another program",
+    "too_complex": "{name} is made of too many parts; save it again with another program",
     "too_slow": "{name} takes more than {seconds:g} seconds to read, which is the limit",
     "too_much_memory": "{name} takes too much memory to read",
     "gone": "The photo is no longer on the server. Choose it again.",

@@ -9,11 +9,6 @@ from captioner.photo_errors import PhotoError
 MAX_BYTES = 512 * 2**20
 """Of a file. Uncompressed, the largest photo that is read has fewer."""
 
-# Without O_NONBLOCK, opening a FIFO waits for a writer. Some systems lack some of these.
-_FLAGS = os.O_RDONLY
-for _name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
-    _FLAGS |= getattr(os, _name, 0)
-
 
 def read_file(path: Path) -> bytes:
     """Read a file.
@@ -24,7 +19,7 @@ def read_file(path: Path) -> bytes:
     """
     try:
         _require_regular(path, path.stat().st_mode)  # to open a device may do something to it
-        with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123
+        with open(path, "rb", opener=_open_at_once) as file:
             status = os.fstat(file.fileno())  # the path may lead elsewhere by now
             _require_regular(path, status.st_mode)
             content = file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
@@ -49,3 +44,8 @@ def _require_regular(path: Path, mode: int) -> None:
         raise PhotoError("folder", {"name": str(path)})
     if not stat.S_ISREG(mode):
         raise PhotoError("not_a_file", {"name": str(path)})
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; opening a FIFO would else wait for a writer. Some systems lack these flags."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))

@@ -64,7 +64,7 @@ def check_scans(image: ImageFile.ImageFile, content: bytes, start: int, name: st
     pixels = image.width * image.height
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         scanned = pixels * count_scans(content, start, MAX_SCANNED_PIXELS // pixels)
-    elif isinstance(image, TiffImagePlugin.TiffImageFile) and image.info["compression"] == "jpeg":
+    elif isinstance(image, TiffImagePlugin.TiffImageFile) and "jpeg" in image.info["compression"]:
         parts = len(image.tag_v2.get(TILE_OFFSETS) or image.tag_v2.get(STRIP_OFFSETS) or "?")
         scanned = pixels * content.count(b"\xff\xda") / parts
     else:

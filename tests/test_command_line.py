@@ -133,9 +133,7 @@ def test_what_is_no_regular_file_is_refused_at_once_and_the_batch_goes_on(
     )
     assert done.returncode == 1
     assert done.stdout.startswith(f"{folder / 'a.png'}\t")
-    assert done.stderr.splitlines() == [
-        f"captioner: {path} is not a regular file, and so not a photo" for path in odd
-    ]
+    assert done.stderr.splitlines() == [f"captioner: {path} is not a regular file" for path in odd]
 
 
 def test_a_photo_that_its_decoder_fails_on_stops_no_batch(

@@ -227,3 +227,10 @@ def test_the_first_exif_segment_of_a_jpeg_still_counts() -> None:
     second = segment(0xE1, b"Exif\0\0" + bytes(100))
     start = content.index(b"\xff\xdb")
     assert load_image(content[:start] + second + content[start:]).size == PHOTO.size[::-1]
+
+
+def test_a_jpeg_of_several_photos_is_shrunk_too() -> None:
+    large = PHOTO.resize((960, 640))
+    content = encode(large, "MPO", save_all=True, append_images=[large.rotate(180)])
+    assert load_image(content, min_side=80).size == (120, 80)
+    assert load_image(content).size == (960, 640)

@@ -25,7 +25,13 @@ from PIL import Image
 
 from captioner.images import READ_MIN_SIDE, load_image
 from captioner.photo_headers import MAX_READS
-from captioner.photo_limits import MAX_DEEP_PIXELS, MAX_FORMAT_PIXELS, MAX_PIXELS, MAX_RLE_PIXELS
+from captioner.photo_limits import (
+    MAX_DEEP_PIXELS,
+    MAX_FORMAT_PIXELS,
+    MAX_PIXELS,
+    MAX_RLE_PIXELS,
+    MAX_SIDE,
+)
 
 FILE_BYTES = 10_000_000
 NOISE = np.random.default_rng(0).integers(0, 256, FILE_BYTES, np.uint8).tobytes()

@@ -12,7 +12,7 @@ from captioner.photo_limits import MAX_PIXELS
 
 
 @contextmanager
-def decoder_errors(name: str) -> Iterator[None]:
+def pillow_errors(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises into a PhotoError, and drop Pillow's warnings.
 
     Args:
