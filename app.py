@@ -43,6 +43,7 @@ from captioner.ui.middleware import (
     page_middleware,
 )
 from captioner.ui.request_log import log_to_stderr
+from captioner.ui.zero_gpu import declare_gpu_function
 
 TEXTS = read_json("texts.json")
 TITLE = TEXTS["en"]["page_title"]
@@ -281,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     log_to_stderr()
+    declare_gpu_function()
     torch.set_num_threads(options.threads)
     with ExitStack() as open_things:
         try:
