@@ -75,15 +75,17 @@ class CaptionViewer(gr.HTML):
 
     data_model = ViewerData
 
-    def __init__(self, value: View | None = None, **settings: Any) -> None:
-        """Make an empty viewer; settings are those of gr.HTML."""
+    # No parameter may have a name that stands in quotes in the script, such as "settings": Gradio
+    # would take it for an event, and copy the model with every page that it serves.
+    def __init__(self, value: View | None = None, **kwargs: Any) -> None:
+        """Make an empty viewer; kwargs are those of gr.HTML."""
         super().__init__(
             value,
             html_template=_asset("viewer.html"),
             css_template=_asset("viewer.css"),
             js_on_load=_script(),
             apply_default_css=False,
-            **settings,
+            **kwargs,
         )
 
     # Gradio types gr.HTML's value as str, and lets a subclass with a data_model have its own.
