@@ -43,6 +43,7 @@ from captioner.ui.middleware import (
     page_middleware,
 )
 from captioner.ui.request_log import log_to_stderr
+from captioner.ui.unread_answers import UnreadAnswers
 from captioner.ui.zero_gpu import declare_gpu_function
 
 TEXTS = read_json("texts.json")
@@ -54,6 +55,8 @@ QUEUE_LENGTH = 200
 """Photos and questions that may wait."""
 SPARE_EVENTS = 56
 """That Gradio may handle besides those that wait: such as those that are refused."""
+SESSIONS = 16
+"""Whose last values Gradio keeps, up to a megabyte each. The page does not need them."""
 STOP_SECONDS = 5
 """For requests under way to be answered when the server is stopped."""
 REPORT = "val.json"
@@ -166,16 +169,18 @@ def serve(
         The page's address.
     """
     demo.queue(max_size=queue_length, default_concurrency_limit=None)
+    unread = UnreadAnswers(demo._queue)
+    middleware = page_middleware(files, lambda: line.is_alive, unread.check, allowed_hosts)
     _, address, _ = demo.launch(
         theme=page_theme(),
         css=CSS,
         i18n=page_texts(),
-        app_kwargs={"middleware": page_middleware(files, lambda: line.is_alive, allowed_hosts)},
+        app_kwargs={"middleware": middleware},
         allowed_paths=[str(files.examples)],
         footer_links=[],
         max_file_size=MAX_UPLOAD_BYTES,
         max_threads=queue_length + SPARE_EVENTS,
-        state_session_capacity=200,
+        state_session_capacity=SESSIONS,
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,

@@ -73,6 +73,7 @@ FILE_POLICY = "default-src 'none'; sandbox"
 def page_middleware(
     files: VisitorFiles,
     is_healthy: Callable[[], bool],
+    on_question: Callable[[], None],
     allowed_hosts: Iterable[str] | None = None,
 ) -> list[Middleware]:
     """Make all of it, outermost first.
@@ -80,6 +81,7 @@ def page_middleware(
     Args:
         files: where uploads go, and room is made for them.
         is_healthy: what /healthz tells.
+        on_question: called before each question is handed on.
         allowed_hosts: names by which the page may be asked for, such as "photos.example.org" or
             "*.example.org", and whose pages may use it; by default any.
     """
@@ -96,7 +98,7 @@ def page_middleware(
         Middleware(Health, is_healthy=is_healthy),
         *checks,
         Middleware(NeededRoutes, files=files),
-        Middleware(BoundedQuestions),
+        Middleware(BoundedQuestions, on_question=on_question),
         Middleware(BoundedUploads, files=files),
         Middleware(OwnPreview),
     ]
@@ -222,8 +224,8 @@ class BoundedQuestions:
     files that exist from others. A path alone it hands on unseen.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, on_question: Callable[[], None]) -> None:
+        self.app, self._on_question = app, on_question
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not QUESTION_ROUTES.fullmatch(_route(scope)):
@@ -246,6 +248,7 @@ class BoundedQuestions:
         if refusal:
             await refusal(scope, receive, send)
             return
+        self._on_question()
         await self.app(_with_length(scope, len(body)), _replay(body, receive), send)
 
 

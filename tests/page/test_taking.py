@@ -9,6 +9,7 @@ from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
 from captioner.images import load_image
+from captioner.ui import VisitorFiles
 from captioner.visualization import animate
 from tests.page.visiting import (
     HOPPER,
@@ -55,10 +56,10 @@ def test_the_caption_and_its_html_are_copied(
 
 
 def test_html_in_a_caption_is_escaped_in_its_alternative_text(
-    open_page: OpenPage, folder: Path
+    open_page: OpenPage, files: VisitorFiles
 ) -> None:
     model = MadeUpModel('"><script>alert(1)</script>', "&", "it's")
-    with serving(model, folder) as address:
+    with serving(model, files) as address:
         page = give_made_up(open_page, address, permissions=CLIPBOARD)
         page.get_by_role("button", name="Use as alt text").click()
         field = page.get_by_label("HTML with the caption")
