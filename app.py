@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -20,9 +21,8 @@ import torch
 
 import captioner
 from captioner.checkpoint import BUNDLED
-from captioner.photo_reader import PhotoReader
-from captioner.ui import (
-    Answers,
+from captioner.page import (
+    CaptionService,
     CaptionViewer,
     Line,
     PhotoInput,
@@ -33,22 +33,22 @@ from captioner.ui import (
     example_buttons,
     example_views,
     page_texts,
-    read_json,
+    read_texts,
 )
-from captioner.ui.look import CSS, page_theme
-from captioner.ui.middleware import (
+from captioner.page.errors import PageError, error_data, visitors_message
+from captioner.page.middleware import (
     LOOPBACK_HOSTS,
     MAX_UPLOAD_BYTES,
     TUNNEL_HOST,
     page_middleware,
 )
-from captioner.ui.request_log import log_to_stderr
-from captioner.ui.unread_answers import UnreadAnswers
-from captioner.ui.zero_gpu import declare_gpu_function
+from captioner.page.request_log import log_to_stderr
+from captioner.page.theme import CSS, page_theme
+from captioner.page.unread_answers import UnreadAnswers
+from captioner.page.zero_gpu import declare_gpu_function
+from captioner.photo_reader import PhotoReader
 
-TEXTS = read_json("texts.json")
-TITLE = TEXTS["en"]["page_title"]
-FAULT = TEXTS["en"]["fault"]
+TITLE = read_texts("en")["page_title"]
 THREADS = 1
 """Of the model: two, on two cores that do other things too, can take ten times as long as one."""
 QUEUE_LENGTH = 200
@@ -78,15 +78,18 @@ LOOKING = """(photo, view) => {
   return photo ? {looking: true, of: photo.path, photo} : null;
 }"""
 # How a fault or a full queue ends; the time makes it news to the viewer.
-FAILED = f"() => ({{message: {FAULT!r}, at: Date.now()}})"
-UNANSWERED = f"() => ({{answer: {{message: {FAULT!r}, at: Date.now()}}}})"
+_FAULT = json.dumps(error_data(PageError("fault")))
+FAILED = f"() => ({{error: {_FAULT}, at: Date.now()}})"
+UNANSWERED = f"() => ({{answer: {{error: {_FAULT}, at: Date.now()}}}})"
 
 
-def build_demo(answers: Answers, files: VisitorFiles, report: Path = BUNDLED / REPORT) -> gr.Blocks:
+def build_demo(
+    service: CaptionService, files: VisitorFiles, report: Path = BUNDLED / REPORT
+) -> gr.Blocks:
     """Lay the page out. Sets what Gradio reads from the environment, for the whole process.
 
     Args:
-        answers: of the model.
+        service: of the model.
         files: where Gradio is to put visitors' files.
         report: file of the model's measured scores, if there are any.
     """
@@ -99,18 +102,18 @@ def build_demo(answers: Answers, files: VisitorFiles, report: Path = BUNDLED / R
     texts = page_texts()
 
     async def caption(photo: str | None) -> dict[str, Any]:
-        """Caption a photo, with the attention, probability and rivals of every word."""
+        """Caption a photo, with the attention, probability and top alternatives of every word."""
         try:
-            return await answers.caption(photo)
+            return await service.caption(photo)
         except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(visitors_message(error), print_exception=False) from error
 
     async def view(photo: str | None) -> AsyncIterator[View | None]:
-        async for step in answers.views(photo):
+        async for step in service.views(photo):
             yield step
 
     async def answer(photo: str | None, event: gr.EventData) -> AsyncIterator[View]:
-        async for step in answers.answers(photo, event._data):
+        async for step in service.answers(photo, event._data):
             yield View(answer=step, animation=step.pop("animation", None))
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
@@ -129,20 +132,22 @@ def build_demo(answers: Answers, files: VisitorFiles, report: Path = BUNDLED / R
                 )
             with gr.Column(scale=3, min_width=320):
                 viewer = CaptionViewer(elem_id="viewer")
-        views = example_views(answers, EXAMPLES, files.examples)
+        views = example_views(service, EXAMPLES, files.examples)
         about_section(report, views[0]["captions"][0]["grid"], elem_id="about")
         gr.HTML(texts("page_bottom"), elem_id="footnote")
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        # Who waits for the model waits in the line of `answers`, which says where.
+        # Who waits for the model waits in the line of `service`, which says where.
         at_once: dict[str, Any] = {"concurrency_limit": None}
         examples.click(None, examples, [photo, viewer], js=choose_script(views))
         # `change` comes once for a photo, whichever way it was given.
         photo.change(None, [photo, viewer], viewer, js=LOOKING)
-        seen = photo.change(view, photo, viewer, **quiet, **at_once)
-        seen.failure(None, None, viewer, js=FAILED)
-        asked = viewer.ask(answer, photo, viewer, trigger_mode="multiple", **quiet, **at_once)
-        asked.failure(None, None, viewer, js=UNANSWERED)
+        viewed = photo.change(view, photo, viewer, **quiet, **at_once)
+        viewed.failure(None, None, viewer, js=FAILED)
+        answered = viewer.request(
+            answer, photo, viewer, trigger_mode="multiple", **quiet, **at_once
+        )
+        answered.failure(None, None, viewer, js=UNANSWERED)
         # No event of the page: for programs alone.
         gr.on([], caption, photo, gr.JSON(visible=False), api_name="caption", **at_once)
     return demo
@@ -298,8 +303,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reader = open_things.enter_context(PhotoReader())
         reader.start()
         line = open_things.enter_context(Line(options.queue_length))
-        answers = Answers(model, files.read, reader.read, line)
-        demo = build_demo(answers, files, Path(options.checkpoint or BUNDLED) / REPORT)
+        service = CaptionService(model, files.read, reader.read, line)
+        demo = build_demo(service, files, Path(options.checkpoint or BUNDLED) / REPORT)
         try:
             serve(
                 demo,

@@ -13,15 +13,15 @@ from PIL import Image
 
 from app import QUEUE_LENGTH, build_demo, serve, stop
 from captioner import Caption, DecodingOptions, Features, Occlusion, Word, load_image
+from captioner.page import CaptionService, Line, VisitorFiles
 from captioner.photo_errors import PhotoError
 from captioner.photo_reader import PhotoReader
-from captioner.ui import Answers, Line, VisitorFiles
 
-RIVALS = (("cat", 0.2), ("<b>x</b>", 0.004))
+ALTERNATIVES = (("cat", 0.2), ("<b>x</b>", 0.004))
 """What a made-up model nearly says at every word."""
 
 
-class MadeUpModel:
+class FakeModel:
     """Says the same of every photo, looking at one cell after the other from the upper left on.
 
     It needs the cell after the one it looks at. Every further caption is one word longer.
@@ -50,13 +50,13 @@ class MadeUpModel:
         more = [self.texts + ("again",) * extra for extra in range(options.num_captions)]
         if options.temperature:
             more = [(*texts, f"seed{options.seed}") for texts in more]
-        found = [self.tell(texts, -0.5 - extra) for extra, texts in enumerate(more)]
+        found = [self.caption(texts, -0.5 - extra) for extra, texts in enumerate(more)]
         return [found for _ in photos]
 
     def score_caption(self, photo: Features, text: str, options: DecodingOptions) -> Caption:
         if not text.split():
             raise ValueError("a caption must have from 1 to 200 words, got 0")
-        return self.tell(text.split())
+        return self.caption(text.split())
 
     def branch(
         self,
@@ -71,13 +71,13 @@ class MadeUpModel:
         if word == "<b>x</b>":
             raise ValueError(f"word must be one that the model knows, got {word!r}")
         self.seen_options.append(options)
-        return self.tell([*(w.text for w in caption.words[:position]), word, "sleeps"])
+        return self.caption([*(w.text for w in caption.words[:position]), word, "sleeps"])
 
     def occlusion(self, photo: Features, caption: Caption) -> Occlusion:
         drops = [np.roll(word.alpha, 1) * 0.25 - 0.01 for word in caption.words]
         return Occlusion(caption, tuple(drop.astype(np.float32) for drop in drops))
 
-    def tell(self, texts: Sequence[str], score: float = -0.5) -> Caption:
+    def caption(self, texts: Sequence[str], score: float = -0.5) -> Caption:
         if self.fault:
             raise self.fault
         time.sleep(self.seconds)
@@ -86,12 +86,12 @@ class MadeUpModel:
             alpha = np.zeros(self.grid, dtype=np.float32)
             alpha.flat[index % alpha.size] = 1
             sure = min(0.9, 0.5 + 0.1 * index)
-            words.append(Word(text, sure, RIVALS, alpha, text != "zyx"))
+            words.append(Word(text, sure, ALTERNATIVES, alpha, text != "zyx"))
         return Caption(tuple(words), score, self.grid, -0.5 * (len(words) + 1))
 
 
 @contextmanager
-def answering(model: Any) -> Iterator[Answers]:
+def answering(model: Any) -> Iterator[CaptionService]:
     """The answers of a model, with photos read in this process from anywhere."""
 
     def read(path: str) -> bytes:
@@ -100,7 +100,7 @@ def answering(model: Any) -> Iterator[Answers]:
         return Path(path).read_bytes()
 
     with Line() as line:
-        yield Answers(model, read, load_image, line)
+        yield CaptionService(model, read, load_image, line)
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def serving(model: Any, files: VisitorFiles, **settings: Any) -> Iterator[str]:
     places = settings.get("queue_length", QUEUE_LENGTH)
     with pytest.MonkeyPatch.context() as patch, PhotoReader() as reader, Line(places) as line:
         patch.setenv("GRADIO_TEMP_DIR", str(files.uploads))
-        demo = build_demo(Answers(model, files.read, reader.read, line), files)
+        demo = build_demo(CaptionService(model, files.read, reader.read, line), files)
         try:
             yield serve(demo, files, line, quiet=True, **settings).rstrip("/")
         finally:

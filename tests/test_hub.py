@@ -59,7 +59,7 @@ license: mit
 SPACE_FILES: Files = {
     "app.py": b"print('page')\n",
     "captioner/__init__.py": b"",
-    "captioner/ui/page.css": "h1 {content: 'é'}\r\n".encode(),
+    "captioner/page/page.css": "h1 {content: 'é'}\r\n".encode(),
     "checkpoints/model.safetensors": bytes(range(256)) * 40,
     "requirements.txt": b"torch>=2.6\ngradio==6.1.0\n",
     "README.md": SPACE_CARD.encode(),
@@ -644,12 +644,12 @@ def test_a_space_is_updated_in_one_commit_to_what_the_checkout_has(
     assert capsys.readouterr().out == first  # nothing new: no commit
     attributes = hub.head(SPACE_REPO)[".gitattributes"]
     hub.put(SPACE_REPO, {**hub.head(SPACE_REPO), "by/hand.txt": b"", "old.safetensors": b"1"})
-    (checkout / "captioner/ui/page.css").unlink()
+    (checkout / "captioner/page/page.css").unlink()
     write_files(checkout, {"app.py": b"print('new')\n", "captioner/new.py": b"1\n"})
     commit_all(checkout)
     assert publish_space("--message=New page") == 0
     wanted = {**SPACE_FILES, "app.py": b"print('new')\n", "captioner/new.py": b"1\n"}
-    del wanted["captioner/ui/page.css"]
+    del wanted["captioner/page/page.css"]
     assert space_head(hub) == wanted
     assert hub.head(SPACE_REPO)[".gitattributes"] == attributes
     assert hub.repositories[SPACE_REPO].messages[-2:] == ["by hand", "New page"]

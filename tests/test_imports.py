@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OPTIONAL = {"captioner.ui"}
+OPTIONAL = {"captioner.page"}
 """Needs the app's requirements; the app's own tests import it."""
 
 MODULES = sorted(
@@ -38,7 +38,7 @@ def test_every_module_imports_without_the_app_the_trainer_pyplot_or_ray_and_says
 import importlib, sys
 for name in {MODULES!r}:
     importlib.import_module(name)
-unwanted = ("gradio", "matplotlib.pyplot", "ray", "pyarrow", "train", "app", "captioner.ui")
+unwanted = ("gradio", "matplotlib.pyplot", "ray", "pyarrow", "train", "app", "captioner.page")
 found = [name for name in unwanted if name in sys.modules]
 assert not found, found
 """

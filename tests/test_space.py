@@ -26,7 +26,7 @@ from gradio_client import Client, handle_file
 from packaging.requirements import Requirement
 
 import captioner
-from captioner.ui.zero_gpu import declare_gpu_function
+from captioner.page.zero_gpu import declare_gpu_function
 from train.checkout import CHECKOUT, tracked_space_files
 
 PHOTO = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from app import THREADS
 from captioner import ImageCaptioningModel, load_model
-from captioner.ui import VisitorFiles
+from captioner.page import VisitorFiles
 from tests.page.visiting import HOPPER, LAPTOP, choose, count_requests, expect_word, options
 from tests.serving import serving
 

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import captioner
-from captioner.ui import VisitorFiles
+from captioner.page import VisitorFiles
 from tests.page.visiting import OpenPage
-from tests.serving import MadeUpModel, serving
+from tests.serving import FakeModel, serving
 
 expect.set_options(timeout=45_000)
 
@@ -49,20 +49,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served_made_up() -> MadeUpModel:
-    return MadeUpModel()
+def served_fake_model() -> FakeModel:
+    return FakeModel()
 
 
 @pytest.fixture
-def made_up(served_made_up: MadeUpModel) -> Iterator[MadeUpModel]:
-    """The model behind `made_up_address`; whatever a test makes of it, the next finds it well."""
-    yield served_made_up
-    served_made_up.fault, served_made_up.seconds = None, 0.0
+def fake_model(served_fake_model: FakeModel) -> Iterator[FakeModel]:
+    """The model behind `fake_address`; whatever a test makes of it, the next finds it well."""
+    yield served_fake_model
+    served_fake_model.fault, served_fake_model.seconds = None, 0.0
 
 
 @pytest.fixture(scope="module")
-def made_up_address(served_made_up: MadeUpModel, files: VisitorFiles) -> Iterator[str]:
-    with serving(served_made_up, files) as address:
+def fake_address(served_fake_model: FakeModel, files: VisitorFiles) -> Iterator[str]:
+    with serving(served_fake_model, files) as address:
         yield address
 
 

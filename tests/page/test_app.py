@@ -15,11 +15,11 @@ from PIL import Image
 
 import app
 from captioner import ImageCaptioningModel
-from captioner.ui import CaptionViewer, View, VisitorFiles, example_buttons
+from captioner.page import CaptionViewer, View, VisitorFiles, example_buttons
 from tests.page.over_http import call, upload
 from tests.serving import (
     BAD_FILES,
-    MadeUpModel,
+    FakeModel,
     answering,
     serving,
     write_bad_file,
@@ -72,7 +72,7 @@ def test_the_endpoint_says_what_is_wrong_with_a_file(
 
 
 def test_a_fault_is_not_explained_to_a_program(tmp_path: Path, files: VisitorFiles) -> None:
-    model = MadeUpModel()
+    model = FakeModel()
     photo = write_photo(tmp_path / "photo.jpg")
     with serving(model, files) as address:
         model.fault = RuntimeError("a secret of the server")
@@ -85,9 +85,9 @@ def test_a_handler_gives_the_photo_and_its_captions_the_usual_one_first(
     model: ImageCaptioningModel,
 ) -> None:
     photo = app.EXAMPLES["Grace Hopper"]
-    with answering(model) as answers:
-        view = answers.view(str(photo))
-        caption = asyncio.run(answers.caption(str(photo)))
+    with answering(model) as service:
+        view = service.view(str(photo))
+        caption = asyncio.run(service.caption(str(photo)))
     assert view is not None
     assert view.photo is not None
     assert view.photo.size == (512, 600)
@@ -95,40 +95,42 @@ def test_a_handler_gives_the_photo_and_its_captions_the_usual_one_first(
     assert view.captions[0] == caption
     assert len({caption["caption"] for caption in view.captions}) == 3
     assert view.name == "grace_hopper.jpg"
-    assert view.message == ""
+    assert view.error is None
 
 
 def test_a_handler_shows_nothing_for_no_photo() -> None:
-    with answering(MadeUpModel()) as answers:
-        assert answers.view(None) is None
+    with answering(FakeModel()) as service:
+        assert service.view(None) is None
 
 
 @pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
 def test_a_handler_tells_a_visitor_what_is_wrong(tmp_path: Path, kind: str, reason: str) -> None:
     path = str(write_bad_file(tmp_path, kind))
-    with answering(MadeUpModel()) as answers:
-        view = answers.view(path)
+    with answering(FakeModel()) as service:
+        view = service.view(path)
         with pytest.raises(ValueError, match=reason):
-            asyncio.run(answers.caption(path))
+            asyncio.run(service.caption(path))
     assert view is not None
     assert view.captions is None
-    assert reason in view.message
-    assert str(tmp_path) not in view.message
+    assert view.error is not None
+    assert reason in view.error["message"]
+    assert str(tmp_path) not in str(view.error)
 
 
 def test_a_photo_that_was_purged_is_asked_for_again(tmp_path: Path) -> None:
-    with answering(MadeUpModel()) as answers:
-        view = answers.view(str(tmp_path / "gone.jpg"))
+    with answering(FakeModel()) as service:
+        view = service.view(str(tmp_path / "gone.jpg"))
     assert view is not None
-    assert view.message == "The photo is no longer on the server. Choose it again."
+    assert view.error is not None
+    assert view.error["code"] == "gone"
 
 
 def test_the_viewer_gets_a_small_photo_without_what_the_camera_noted(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "A camera", 6
     Image.new("RGB", (3000, 1500)).save(tmp_path / "a.jpg", exif=exif, comment=b"at home")
-    with answering(MadeUpModel()) as answers:
-        view = answers.view(str(tmp_path / "a.jpg"))
+    with answering(FakeModel()) as service:
+        view = service.view(str(tmp_path / "a.jpg"))
     with gr.Blocks(analytics_enabled=False):
         viewer = CaptionViewer()
     data = viewer.postprocess(view)
@@ -139,7 +141,9 @@ def test_the_viewer_gets_a_small_photo_without_what_the_camera_noted(tmp_path: P
         assert not shown.getexif()
         assert "comment" not in shown.info
     assert viewer.postprocess(None) is None
-    assert viewer.postprocess(View(message="No.")).message == "No."  # pyright: ignore
+    shown = viewer.postprocess(View(error={"code": "gone"}))
+    assert shown is not None
+    assert shown.error == {"code": "gone"}
 
 
 def test_every_example_is_there_and_has_a_name() -> None:
@@ -152,7 +156,7 @@ def test_every_example_is_there_and_has_a_name() -> None:
 def test_a_photo_is_captioned_until_it_is_swept_and_examples_always(tmp_path: Path) -> None:
     with (
         VisitorFiles(tmp_path, max_age_seconds=3600) as files,
-        serving(MadeUpModel(), files) as page,
+        serving(FakeModel(), files) as page,
     ):
         photo = upload(page, write_photo(tmp_path / "photo.jpg"))
         examples = [{"path": str(path)} for path in files.examples.iterdir()]
@@ -178,7 +182,7 @@ def test_the_page_asks_nothing_of_other_hosts(
 
     monkeypatch.delenv("GRADIO_ANALYTICS_ENABLED", raising=False)
     monkeypatch.setattr(socket, "getaddrinfo", record)
-    with serving(MadeUpModel(), files) as address:
+    with serving(FakeModel(), files) as address:
         page = httpx.get(address).text
         assert httpx.get(f"{address}/monitoring/summary").status_code != 200
         assert httpx.get(f"{address}/gradio_api/file={ROOT / 'app.py'}").status_code == 404

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import app
-from captioner.ui import VisitorFiles
+from captioner.page import VisitorFiles
 from tests.page.over_http import META, call, join, outcome, page_events, upload
 from tests.serving import write_photo
 
@@ -49,16 +49,14 @@ def all_answers(address: str, photo: object) -> dict[str, str]:
     return answers
 
 
-def test_no_image_of_the_servers_own_is_read_by_any_door(
-    made_up_address: str, secret: Path
-) -> None:
+def test_no_image_of_the_servers_own_is_read_by_any_door(fake_address: str, secret: Path) -> None:
     for photo in ways_to_name(str(secret)):
-        for door, answer in all_answers(made_up_address, photo).items():
+        for door, answer in all_answers(fake_address, photo).items():
             assert "dog" not in answer, (door, photo)
 
 
 def test_what_is_not_a_visitors_photo_gets_one_answer_whatever_it_is(
-    made_up_address: str, secret: Path, files: VisitorFiles
+    fake_address: str, secret: Path, files: VisitorFiles
 ) -> None:
     """No one learns from the answers which files and folders there are."""
     link = secret.with_name("link.png")
@@ -80,7 +78,7 @@ def test_what_is_not_a_visitors_photo_gets_one_answer_whatever_it_is(
     for way in range(len(ways_to_name(""))):
         doors: dict[str, set[str]] = {}
         for name in names:
-            for door, answer in all_answers(made_up_address, ways_to_name(name)[way]).items():
+            for door, answer in all_answers(fake_address, ways_to_name(name)[way]).items():
                 doors.setdefault(door, set()).add(outcome(answer))
         different = {door: answers for door, answers in doors.items() if len(answers) > 1}
         assert not different
@@ -88,18 +86,18 @@ def test_what_is_not_a_visitors_photo_gets_one_answer_whatever_it_is(
 
 
 def test_a_link_among_the_uploads_leads_nowhere(
-    made_up_address: str, tmp_path: Path, secret: Path
+    fake_address: str, tmp_path: Path, secret: Path
 ) -> None:
-    uploaded = Path(upload(made_up_address, write_photo(tmp_path / "photo.jpg"))["path"])
+    uploaded = Path(upload(fake_address, write_photo(tmp_path / "photo.jpg"))["path"])
     link = uploaded.with_name("link.jpg")
     link.symlink_to(secret)
     for photo in ways_to_name(str(link)):
-        assert "dog" not in call(made_up_address, photo)
+        assert "dog" not in call(fake_address, photo)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "/dev/ptmx", "/dev/zero", "/dev/stdin"])
 def test_a_file_that_never_ends_or_begins_holds_nothing_up(
-    made_up_address: str, tmp_path: Path, kind: str
+    fake_address: str, tmp_path: Path, kind: str
 ) -> None:
     """`/dev/ptmx` or a FIFO held the model's only slot for good."""
     name = kind
@@ -109,9 +107,9 @@ def test_a_file_that_never_ends_or_begins_holds_nothing_up(
     elif not Path(kind).exists():
         pytest.fail(f"{kind} is needed for this test")
     for photo in ways_to_name(name):
-        assert "dog" not in call(made_up_address, photo)
-    photo = upload(made_up_address, write_photo(tmp_path / "photo.jpg"))
-    assert "dog" in call(made_up_address, photo)
+        assert "dog" not in call(fake_address, photo)
+    photo = upload(fake_address, write_photo(tmp_path / "photo.jpg"))
+    assert "dog" in call(fake_address, photo)
 
 
 @pytest.fixture
@@ -139,7 +137,7 @@ def elsewhere() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_no_address_is_fetched_for_a_visitor(
-    made_up_address: str, elsewhere: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+    fake_address: str, elsewhere: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Gradio fetches what it takes for a photo's address; it asks the name server first."""
     other, asked = elsewhere
@@ -153,18 +151,18 @@ def test_no_address_is_fetched_for_a_visitor(
     monkeypatch.setattr(socket, "getaddrinfo", record)
     for place in (f"{other}/photo.png", "http://photos.invalid/photo.png"):
         for photo in [*ways_to_name(place), {"url": place}, {"url": place, "meta": META}]:
-            for answer in all_answers(made_up_address, photo).values():
+            for answer in all_answers(fake_address, photo).values():
                 assert "dog" not in answer
         for route in ("file", "proxy"):
-            reply = httpx.get(f"{made_up_address}/gradio_api/{route}={place}")
+            reply = httpx.get(f"{fake_address}/gradio_api/{route}={place}")
             assert reply.status_code in (403, 404)
     assert asked == []
     assert not [host for host in resolved if "invalid" in host]
 
 
-def test_the_calls_that_go_round_the_queue_are_closed(made_up_address: str) -> None:
+def test_the_calls_that_go_round_the_queue_are_closed(fake_address: str) -> None:
     for route in ("run/caption", "api/caption", "run/predict", "run/caption/", "api/caption/"):
-        reply = httpx.post(f"{made_up_address}/gradio_api/{route}", json={"data": [None]})
+        reply = httpx.post(f"{fake_address}/gradio_api/{route}", json={"data": [None]})
         assert reply.status_code == 404, route
 
 
@@ -188,12 +186,8 @@ def test_the_calls_that_go_round_the_queue_are_closed(made_up_address: str) -> N
         ("DELETE", "/"),
     ],
 )
-def test_what_the_page_does_not_need_is_closed(
-    made_up_address: str, method: str, route: str
-) -> None:
-    reply = httpx.request(
-        method, f"{made_up_address}{route}", json={} if method == "POST" else None
-    )
+def test_what_the_page_does_not_need_is_closed(fake_address: str, method: str, route: str) -> None:
+    reply = httpx.request(method, f"{fake_address}{route}", json={} if method == "POST" else None)
     assert reply.status_code in (404, 405)
     assert reply.text in ("Not found.", "Method not allowed.")
 
@@ -214,11 +208,9 @@ BIG = b'{"data": ["' + b"x" * 2_000_000 + b'"]}'
     ],
 )
 @pytest.mark.parametrize("chunked", [False, True])
-def test_no_question_is_read_beyond_its_limit(
-    made_up_address: str, route: str, chunked: bool
-) -> None:
+def test_no_question_is_read_beyond_its_limit(fake_address: str, route: str, chunked: bool) -> None:
     content = iter([BIG[:1_000_000], BIG[1_000_000:]]) if chunked else BIG
-    url = f"{made_up_address}/gradio_api/{route}"
+    url = f"{fake_address}/gradio_api/{route}"
     headers = {"content-type": "application/json"}
     reply = httpx.post(url, content=content, headers=headers, timeout=60)
     assert reply.status_code == 413
@@ -254,7 +246,7 @@ MEGABYTE = b"x" * 1_000_000
     ids=["large", "large in all", "field", "fields", "files", "header"],
 )
 def test_an_upload_is_one_photo_of_bounded_size(
-    made_up_address: str,
+    fake_address: str,
     files: VisitorFiles,
     parts: list[tuple[str, str | None, bytes]],
     status: int,
@@ -262,7 +254,7 @@ def test_an_upload_is_one_photo_of_bounded_size(
 ) -> None:
     content, headers = form(*parts)
     before = sorted(files.uploads.rglob("*"))
-    url = f"{made_up_address}/gradio_api/upload"
+    url = f"{fake_address}/gradio_api/upload"
     body = iter([content[:5000], content[5000:]]) if chunked else content
     reply = httpx.post(url, content=body, headers=headers, timeout=60)
     assert reply.status_code == status
@@ -276,28 +268,28 @@ def test_an_upload_is_one_photo_of_bounded_size(
 )
 @pytest.mark.parametrize("route", ["queue/join", "call/caption", "call/v2/caption", "cancel"])
 def test_what_is_no_json_object_gets_a_refusal(
-    made_up_address: str, route: str, content: bytes
+    fake_address: str, route: str, content: bytes
 ) -> None:
     headers = {"content-type": "application/json"}
-    url = f"{made_up_address}/gradio_api/{route}"
+    url = f"{fake_address}/gradio_api/{route}"
     reply = httpx.post(url, content=content, headers=headers, timeout=60)
     assert reply.status_code in (400, 422)
     assert "Traceback" not in reply.text
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**70), 10**4000])
-def test_a_questions_number_may_be_of_any_size(made_up_address: str, number: int) -> None:
-    event = page_events(made_up_address)["answer"]
-    answer = join(made_up_address, event, None, {"id": number, "kind": "score", "text": "a"})
+def test_a_questions_number_may_be_of_any_size(fake_address: str, number: int) -> None:
+    event = page_events(fake_address)["answer"]
+    answer = join(fake_address, event, None, {"id": number, "kind": "score", "text": "a"})
     assert '"success":true' in answer.replace(" ", "")
     assert "There is no photo yet" in answer
 
 
 @pytest.mark.parametrize("name", ["extreme.png", "damaged.avif", "short.tiff"])
-def test_a_hostile_file_gets_a_message(made_up_address: str, tmp_path: Path, name: str) -> None:
+def test_a_hostile_file_gets_a_message(fake_address: str, tmp_path: Path, name: str) -> None:
     path = write_hostile(tmp_path / name)
-    event = page_events(made_up_address)["view"]
-    answer = join(made_up_address, event, upload(made_up_address, path))
+    event = page_events(fake_address)["view"]
+    answer = join(fake_address, event, upload(fake_address, path))
     assert json.loads(outcome(answer))[0] is True
     assert '"message":"This file ' in answer
 
@@ -334,35 +326,33 @@ def write_hostile(path: Path) -> Path:
     ],
 )
 def test_on_loopback_no_other_sites_name_or_page_is_served(
-    made_up_address: str, headers: dict[str, str], status: int
+    fake_address: str, headers: dict[str, str], status: int
 ) -> None:
     """A name that an attacker points at loopback would make this page part of their site."""
     for route in ("/", "/config", "/gradio_api/info"):
-        assert httpx.get(f"{made_up_address}{route}", headers=headers).status_code == status
-    join = f"{made_up_address}/gradio_api/call/caption"
+        assert httpx.get(f"{fake_address}{route}", headers=headers).status_code == status
+    join = f"{fake_address}/gradio_api/call/caption"
     assert httpx.post(join, json={"data": [None]}, headers=headers).status_code == status
 
 
-def test_browsers_are_told_what_the_page_may_do(made_up_address: str, tmp_path: Path) -> None:
-    photo = upload(made_up_address, write_photo(tmp_path / "photo.jpg"))["path"]
-    page = httpx.get(made_up_address).headers
+def test_browsers_are_told_what_the_page_may_do(fake_address: str, tmp_path: Path) -> None:
+    photo = upload(fake_address, write_photo(tmp_path / "photo.jpg"))["path"]
+    page = httpx.get(fake_address).headers
     policy = page["content-security-policy"]
     for rule in ("default-src 'self'", "object-src 'none'", "base-uri 'self'", "frame-ancestors"):
         assert rule in policy
-    file = httpx.get(f"{made_up_address}/gradio_api/file={photo}").headers
+    file = httpx.get(f"{fake_address}/gradio_api/file={photo}").headers
     assert "sandbox" in file["content-security-policy"]
-    for headers in (page, file, httpx.get(f"{made_up_address}/gradio_api/nothing").headers):
+    for headers in (page, file, httpx.get(f"{fake_address}/gradio_api/nothing").headers):
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "script.js", "page.xhtml"])
-def test_an_uploaded_page_is_not_shown_as_one(
-    made_up_address: str, tmp_path: Path, name: str
-) -> None:
+def test_an_uploaded_page_is_not_shown_as_one(fake_address: str, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("<script>alert(1)</script>")
-    path = upload(made_up_address, tmp_path / name)["path"]
-    headers = httpx.get(f"{made_up_address}/gradio_api/file={path}").headers
+    path = upload(fake_address, tmp_path / name)["path"]
+    headers = httpx.get(f"{fake_address}/gradio_api/file={path}").headers
     assert headers["content-disposition"].startswith("attachment")
     assert headers["content-type"] == "application/octet-stream"
     assert "sandbox" in headers["content-security-policy"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from captioner.ui.line import MAX_BATCH, Job, Line, LineFullError
+from captioner.page.line import MAX_BATCH, Job, Line, LineFullError
 
 SECONDS = 30
 

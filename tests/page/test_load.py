@@ -9,32 +9,32 @@ import pytest
 from playwright.sync_api import expect
 
 import app
-from captioner.ui import VisitorFiles
+from captioner.page import VisitorFiles
 from tests.benchmarks.load import visit
 from tests.page.over_http import META, call, page_events, upload
 from tests.page.visiting import HOPPER, OpenPage, choose, expect_word, status
-from tests.serving import MadeUpModel, serving, write_photo
+from tests.serving import FakeModel, serving, write_photo
 
 
 def test_of_200_visitors_at_once_none_is_lost_and_photos_go_in_batches(
-    made_up_address: str, made_up: MadeUpModel
+    fake_address: str, fake_model: FakeModel
 ) -> None:
     """Of 320 photos of 64 visitors, 215 were refused."""
-    made_up.seconds = 0.002
-    made_up.batches.clear()
+    fake_model.seconds = 0.002
+    fake_model.batches.clear()
     losses: Counter[str] = Counter()
-    view = page_events(made_up_address)["view"]
+    view = page_events(fake_address)["view"]
 
     async def visit_all() -> list[list[float]]:
         return await asyncio.gather(
-            *(visit(made_up_address, view, 1, visitor, losses) for visitor in range(200))
+            *(visit(fake_address, view, 1, visitor, losses) for visitor in range(200))
         )
 
     visits = asyncio.run(visit_all())
     assert losses == Counter()
     assert sum(len(seconds) for seconds in visits) == 200
-    assert max(made_up.batches) > 1
-    assert sum(made_up.batches) >= 200
+    assert max(fake_model.batches) > 1
+    assert sum(fake_model.batches) >= 200
 
 
 def join_only(address: str, event: int, photo: object, session: str) -> httpx.Response:
@@ -48,17 +48,17 @@ def join_only(address: str, event: int, photo: object, session: str) -> httpx.Re
 ])  # fmt: skip
 def test_who_waits_sees_their_place_and_about_how_long(
     open_page: OpenPage,
-    made_up_address: str,
-    made_up: MadeUpModel,
+    fake_address: str,
+    fake_model: FakeModel,
     tmp_path: Path,
     locale: str,
     before: str,
     near: str,
 ) -> None:
-    made_up.seconds = 0.5  # of each caption; a batch of a photo takes three of them
-    page = open_page(made_up_address, locale=locale)
-    answer = page_events(made_up_address)["answer"]
-    photo = upload(made_up_address, write_photo(tmp_path / "photo.jpg"))
+    fake_model.seconds = 0.5  # of each caption; a batch of a photo takes three of them
+    page = open_page(fake_address, locale=locale)
+    answer = page_events(fake_address)["answer"]
+    photo = upload(fake_address, write_photo(tmp_path / "photo.jpg"))
     for number in range(5):  # questions, which are answered one by one
         question = {
             "data": [photo],
@@ -66,7 +66,7 @@ def test_who_waits_sees_their_place_and_about_how_long(
             "session_hash": f"before{number}",
             "event_data": {"id": number, "kind": "score", "text": "a dog"},
         }
-        httpx.post(f"{made_up_address}/gradio_api/queue/join", json=question, timeout=60)
+        httpx.post(f"{fake_address}/gradio_api/queue/join", json=question, timeout=60)
     choose(page, HOPPER)
     message = page.locator("#viewer .message")
     expect(message).to_contain_text(before)
@@ -75,23 +75,23 @@ def test_who_waits_sees_their_place_and_about_how_long(
 
 
 def test_a_question_that_waits_says_so_and_is_answered(
-    open_page: OpenPage, made_up_address: str, made_up: MadeUpModel, tmp_path: Path
+    open_page: OpenPage, fake_address: str, fake_model: FakeModel, tmp_path: Path
 ) -> None:
-    page = open_page(made_up_address)
+    page = open_page(fake_address)
     choose(page, HOPPER)
     expect_word(page, 0)
-    made_up.seconds = 0.5
-    view = page_events(made_up_address)["view"]
+    fake_model.seconds = 0.5
+    view = page_events(fake_address)["view"]
     for number in range(3):
-        photo = upload(made_up_address, write_photo(tmp_path / f"{number}.jpg", seed=number))
-        join_only(made_up_address, view, photo, f"ahead{number}")
+        photo = upload(fake_address, write_photo(tmp_path / f"{number}.jpg", seed=number))
+        join_only(fake_address, view, photo, f"ahead{number}")
     page.locator("#viewer .alternatives button").first.click()
     expect(page.locator("#viewer .origin")).to_contain_text("about")
-    expect(page.locator("#viewer .origin")).to_contain_text("Told again with")
+    expect(page.locator("#viewer .origin")).to_contain_text("Continued from")
 
 
 def test_one_too_many_is_told_to_come_again(files: VisitorFiles, tmp_path: Path) -> None:
-    model = MadeUpModel()
+    model = FakeModel()
     with serving(model, files, queue_length=2) as address:
         model.seconds = 1.0
         view = page_events(address)["view"]
@@ -102,7 +102,7 @@ def test_one_too_many_is_told_to_come_again(files: VisitorFiles, tmp_path: Path)
 
 
 def test_a_visitor_who_goes_makes_room(files: VisitorFiles, tmp_path: Path) -> None:
-    model = MadeUpModel()
+    model = FakeModel()
     with serving(model, files) as address:
         model.seconds = 0.3
         view = page_events(address)["view"]

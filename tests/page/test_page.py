@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 import app
 from captioner import ImageCaptioningModel
-from captioner.ui import VisitorFiles
+from captioner.page import VisitorFiles
+from captioner.page.errors import MESSAGES
 from tests.page.visiting import (
     HOPPER,
     OpenPage,
@@ -25,7 +26,7 @@ from tests.page.visiting import (
 )
 from tests.serving import (
     BAD_FILES,
-    MadeUpModel,
+    FakeModel,
     serving,
     write_bad_file,
     write_photo,
@@ -68,8 +69,8 @@ def test_a_photo_is_captioned_and_stepping_through_its_words_asks_nothing_of_the
     assert requests == []
 
 
-def test_buttons_slider_and_clicks_step(open_page: OpenPage, made_up_address: str) -> None:
-    page = open_page(made_up_address)
+def test_buttons_slider_and_clicks_step(open_page: OpenPage, fake_address: str) -> None:
+    page = open_page(fake_address)
     expect(page.get_by_role("button", name="Next word")).to_be_disabled()
     choose(page, HOPPER)
     expect_word(page, 0)
@@ -91,10 +92,8 @@ def test_buttons_slider_and_clicks_step(open_page: OpenPage, made_up_address: st
     expect(page.locator("#viewer .alternatives b")).to_have_text(["20%", "under 1%"])
 
 
-def test_playing_goes_through_all_words_and_stops(
-    open_page: OpenPage, made_up_address: str
-) -> None:
-    page = open_page(made_up_address, reduced_motion="no-preference")
+def test_playing_goes_through_all_words_and_stops(open_page: OpenPage, fake_address: str) -> None:
+    page = open_page(fake_address, reduced_motion="no-preference")
     choose(page, HOPPER)
     expect_word(page, 0)
     # Every word is noted as it is drawn: a slow machine may not look while one stands.
@@ -119,10 +118,10 @@ def test_playing_goes_through_all_words_and_stops(
 
 @pytest.mark.parametrize("size", [(240, 400), (400, 240)])
 def test_the_overlay_lies_where_the_model_looked(
-    open_page: OpenPage, made_up_address: str, tmp_path: Path, size: tuple[int, int]
+    open_page: OpenPage, fake_address: str, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     """Viridis is yellow where attention is high and violet where it is low."""
-    page = open_page(made_up_address)
+    page = open_page(fake_address)
     choose(page, write_photo(tmp_path / "photo.png", size))
     expect_word(page, 0)
     box = canvas(page).bounding_box()
@@ -216,9 +215,9 @@ def test_bad_files_are_explained_and_the_next_photo_is_captioned(
 
 
 def test_a_file_of_more_than_10_mb_is_refused_and_the_next_photo_is_captioned(
-    open_page: OpenPage, made_up_address: str, tmp_path: Path
+    open_page: OpenPage, fake_address: str, tmp_path: Path
 ) -> None:
-    page = open_page(made_up_address)
+    page = open_page(fake_address)
     large = tmp_path / "large.jpg"
     large.write_bytes(HOPPER.read_bytes() + bytes(11_000_000))
     choose(page, large)
@@ -228,21 +227,21 @@ def test_a_file_of_more_than_10_mb_is_refused_and_the_next_photo_is_captioned(
 
 
 def test_a_fault_is_not_explained_and_the_next_photo_is_captioned(
-    open_page: OpenPage, made_up_address: str, made_up: MadeUpModel
+    open_page: OpenPage, fake_address: str, fake_model: FakeModel
 ) -> None:
-    page = open_page(made_up_address)
-    made_up.fault = RuntimeError("a secret of the server")
+    page = open_page(fake_address)
+    fake_model.fault = RuntimeError("a secret of the server")
     choose(page, HOPPER)
-    expect(page.locator("#viewer .message")).to_have_text(app.FAULT)
+    expect(page.locator("#viewer .message")).to_have_text(MESSAGES["fault"])
     assert "secret" not in page.locator("body").inner_text()
-    made_up.fault = None
+    fake_model.fault = None
     choose(page, HOPPER)
     expect_word(page, 0)
 
 
 def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, files: VisitorFiles) -> None:
     words = ("<img src=x onerror='window.broken=1'>", "${window.broken=2}", "{{broken}}")
-    with serving(MadeUpModel(*words), files) as address:
+    with serving(FakeModel(*words), files) as address:
         page = open_page(address)
         choose(page, HOPPER)
         expect_word(page, 0)
@@ -265,8 +264,8 @@ def test_two_visitors_see_their_own_captions(
     assert picture(pages["Lion"]) != picture(pages["Grace Hopper"])
 
 
-def test_the_space_bar_pauses_too(open_page: OpenPage, made_up_address: str) -> None:
-    page = open_page(made_up_address)
+def test_the_space_bar_pauses_too(open_page: OpenPage, fake_address: str) -> None:
+    page = open_page(fake_address)
     choose(page, HOPPER)
     expect_word(page, 0)
     requests = count_requests(page)
@@ -285,9 +284,9 @@ def test_the_space_bar_pauses_too(open_page: OpenPage, made_up_address: str) -> 
 
 
 def test_of_two_photos_given_in_a_hurry_the_later_one_is_shown(
-    open_page: OpenPage, made_up_address: str, made_up: MadeUpModel, tmp_path: Path
+    open_page: OpenPage, fake_address: str, fake_model: FakeModel, tmp_path: Path
 ) -> None:
-    page = open_page(made_up_address)
+    page = open_page(fake_address)
     page.locator("#viewer .viewer").evaluate(
         """viewer => {
             window.states = [];
@@ -295,7 +294,7 @@ def test_of_two_photos_given_in_a_hurry_the_later_one_is_shown(
             new MutationObserver(note).observe(viewer, {attributeFilter: ["data-state"]});
         }"""
     )
-    made_up.seconds = 1.0
+    fake_model.seconds = 1.0
     page.locator("#photo input[type=file]").set_input_files(HOPPER)
     page.wait_for_function("window.states.includes('looking')")
     choose(page, write_photo(tmp_path / "later.png", (400, 200)))
@@ -312,7 +311,7 @@ def test_examples_are_captioned_by_the_model_that_is_served(
 ) -> None:
     """Another checkpoint, with the same page and cache, never shows captions of the one before."""
     for words in (("old", "words"), ("new", "words", "here")):
-        with serving(MadeUpModel(*words), files) as address:
+        with serving(FakeModel(*words), files) as address:
             page = open_page(address)
             page.get_by_role("button", name="Lion").click()
             expect(options(page)).to_have_text(list(words))
@@ -321,9 +320,9 @@ def test_examples_are_captioned_by_the_model_that_is_served(
 
 
 def test_a_click_on_an_example_shows_it_again_as_it_was(
-    open_page: OpenPage, made_up_address: str
+    open_page: OpenPage, fake_address: str
 ) -> None:
-    page = open_page(made_up_address)
+    page = open_page(fake_address)
     page.get_by_role("button", name="Lion").click()
     expect_word(page, 0)
     expect(page.locator("#viewer .others button")).to_have_count(3)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 import app
 from captioner import ImageCaptioningModel
-from captioner.ui import VisitorFiles
+from captioner.page import VisitorFiles
 from tests.page.over_http import join, page_events
 from tests.page.visiting import (
     HOPPER,
@@ -17,13 +17,13 @@ from tests.page.visiting import (
     OpenPage,
     choose,
     expect_word,
-    give_made_up,
     look_name,
+    open_with_photo,
     options,
     picture,
     status,
 )
-from tests.serving import MadeUpModel, serving
+from tests.serving import FakeModel, serving
 
 MARKUP = "<img src=x onerror='window.broken=1'>"
 TEMPLATES = "${window.broken=2} {{window.broken}}"
@@ -37,24 +37,24 @@ def expect_unbroken(page: Page) -> None:
 
 @pytest.mark.parametrize("look", LOOKS, ids=look_name)
 def test_markup_in_a_visitors_own_words_stays_text(
-    open_page: OpenPage, made_up_address: str, look: dict[str, object]
+    open_page: OpenPage, fake_address: str, look: dict[str, object]
 ) -> None:
-    page = give_made_up(open_page, made_up_address, **look)
+    page = open_with_photo(open_page, fake_address, **look)
     text = f"{MARKUP} {TEMPLATES}"
-    page.get_by_label("Say it yourself").fill(text)
-    page.get_by_role("button", name="Look", exact=True).click()
+    page.get_by_label("Write a caption").fill(text)
+    page.get_by_role("button", name="Score", exact=True).click()
     expect(options(page)).to_have_text(text.split())
-    page.get_by_role("radio", name="Needed").check()
+    page.get_by_role("radio", name="Importance").check()
     expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
-    page.get_by_role("button", name="Use as alt text").click()
+    page.get_by_role("button", name="Copy as alt text").click()
     page.get_by_role("application").click()
     expect_unbroken(page)
 
 
 def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, files: VisitorFiles) -> None:
     words = (MARKUP, "${window.broken=2}", "{{broken}}")
-    with serving(MadeUpModel(*words), files) as address:
-        page = give_made_up(open_page, address)
+    with serving(FakeModel(*words), files) as address:
+        page = open_with_photo(open_page, address)
         expect(options(page)).to_have_text(list(words))
         expect(page.locator("#viewer .alternatives span").nth(1)).to_have_text("<b>x</b>")
         expect(page.locator("#viewer .others span").first).to_contain_text(MARKUP[:20])
@@ -63,13 +63,13 @@ def test_a_word_that_looks_like_html_stays_text(open_page: OpenPage, files: Visi
 
 @pytest.mark.parametrize("name", ["<img src=x onerror='window.broken=1'>.jpg", "${1}{{2}}\"'&.jpg"])
 def test_a_file_name_stays_text(
-    open_page: OpenPage, made_up_address: str, tmp_path: Path, name: str
+    open_page: OpenPage, fake_address: str, tmp_path: Path, name: str
 ) -> None:
-    page = open_page(made_up_address, permissions=["clipboard-read", "clipboard-write"])
+    page = open_page(fake_address, permissions=["clipboard-read", "clipboard-write"])
     (tmp_path / name).write_bytes(HOPPER.read_bytes())
     choose(page, tmp_path / name)
     expect_word(page, 0)
-    page.get_by_role("button", name="Use as alt text").click()
+    page.get_by_role("button", name="Copy as alt text").click()
     field = page.get_by_label("HTML with the caption")
     expect(field).to_be_visible()
     assert field.input_value().count("<") == 1
@@ -77,10 +77,10 @@ def test_a_file_name_stays_text(
 
 
 def test_a_file_name_from_a_server_gone_wrong_stays_text(
-    open_page: OpenPage, made_up_address: str
+    open_page: OpenPage, fake_address: str
 ) -> None:
     """The server cleans file names; the page does not rely on it."""
-    page = open_page(made_up_address, permissions=["clipboard-read", "clipboard-write"])
+    page = open_page(fake_address, permissions=["clipboard-read", "clipboard-write"])
 
     def rename(route: Route) -> None:
         body = route.fetch().text().replace('grace_hopper.jpg\\"', "x")
@@ -90,7 +90,7 @@ def test_a_file_name_from_a_server_gone_wrong_stays_text(
     page.route("**/queue/data*", rename)
     choose(page, HOPPER)
     expect_word(page, 0)
-    page.get_by_role("button", name="Use as alt text").click()
+    page.get_by_role("button", name="Copy as alt text").click()
     html = page.get_by_label("HTML with the caption").input_value()
     assert html == '<img src="%22%3E%3Cb%20onclick%3Dx%3E.jpg" alt="a dog runs far">'
 
@@ -102,7 +102,7 @@ def test_a_file_name_from_a_server_gone_wrong_stays_text(
         ({"position": "1"}, "position must be a whole number"),
         ({"word": "zyxzyx"}, "word must be one that the model knows"),
         ({"word": MARKUP}, "word must be one that the model knows"),
-        ({"caption": {"words": 3}}, "a caption needs words"),
+        ({"caption": {"words": 3}}, "it needs words"),
         ({"options": {"beam_size": 10_000}}, "beam_size must be from 1 to 10"),
         ({"kind": "reboot"}, "kind must be one of"),
     ],
@@ -154,12 +154,12 @@ def test_two_visitors_see_their_own_photos_and_captions(
     for page in pages.values():
         page.locator("#viewer .alternatives button").first.click(no_wait_after=True)
     for page in pages.values():
-        expect(page.locator("#viewer .origin")).to_contain_text("Told again")
-        page.get_by_role("radio", name="Needed").check(no_wait_after=True)
+        expect(page.locator("#viewer .origin")).to_contain_text("Continued from")
+        page.get_by_role("radio", name="Importance").check(no_wait_after=True)
     for name, page in pages.items():
         first = model.generate_caption(app.EXAMPLES[name])
-        told = model.branch(app.EXAMPLES[name], first, 0, first.words[0].alternatives[0][0])
-        expect(options(page)).to_have_text([word.text for word in told.words])
+        branched = model.branch(app.EXAMPLES[name], first, 0, first.words[0].alternatives[0][0])
+        expect(options(page)).to_have_text([word.text for word in branched.words])
         expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
     assert picture(pages["Lion"]) != picture(pages["Grace Hopper"])
     files = [{url for url in urls if "/file=" in url} for urls in seen.values()]

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 import app
-from captioner.ui.middleware import LOOPBACK_HOSTS
+from captioner.page.middleware import LOOPBACK_HOSTS
 from tests.free_port import free_port
 from tests.page.over_http import call, join, page_events, upload
 from tests.serving import write_bad_file, write_photo

@@ -4,54 +4,102 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import ClassVar
 
 import gradio as gr
+import matplotlib as mpl
 import pytest
 
 import app
-from captioner.ui import about_section, page_texts, read_json
-from tests.serving import BAD_FILES, MadeUpModel, answering, write_bad_file
+from captioner import photo_errors
+from captioner.page import about_section, errors, page_texts, read_texts
+from captioner.page.components import COLOUR_MAPS
+from captioner.page.texts import LANGUAGES
+from captioner.visualization import SPOTLIGHT_STRENGTH
+from tests.serving import BAD_FILES, FakeModel, answering, write_bad_file
 
+PAGE = Path(str(files("captioner.page")))
 SOURCES = [
     part.read_text(encoding="utf-8")
-    for folder in (Path(str(files("captioner.ui"))), Path(app.__file__).parent)
+    for folder in (PAGE, PAGE / "static", Path(app.__file__).parent)
     for part in folder.iterdir()
     if part.suffix in (".html", ".js", ".py")
 ]
 REPORT = Path(app.__file__).parent / "checkpoints" / app.REPORT
+ERRORS = {**photo_errors.MESSAGES, **errors.MESSAGES}
 
 
 def placeholders(text: str) -> set[str]:
-    return set(re.findall(r"\{(\w+)\}", text))
+    return set(re.findall(r"\{(\w+)[^}]*\}", text))
 
 
-def test_every_text_is_there_in_each_language_with_the_same_gaps_to_fill() -> None:
-    texts = read_json("texts.json")
-    assert texts["en"].keys() == texts["fr"].keys()
-    for key, text in texts["en"].items():
-        assert placeholders(text) == placeholders(texts["fr"][key]), key
+def test_every_text_is_there_in_each_language_with_the_same_placeholders() -> None:
+    english, french = read_texts("en"), read_texts("fr")
+    assert english.keys() == french.keys()
+    for key in english.keys() - {"errors"}:
+        assert placeholders(english[key]) == placeholders(french[key]), key
 
 
 def test_every_text_is_used() -> None:
-    made = r"place_(upper|middle|lower)_(left|middle|right)|about_\w+|agree_\w+|page_\w+"
+    made = r"place_(upper|middle|lower)_(left|middle|right)|about_\w+|agree_\w+|page_\w+|errors"
     unused = [
         key
-        for key in read_json("texts.json")["en"]
+        for key in read_texts("en")
         if not re.fullmatch(made, key) and not any(f'"{key}"' in source for source in SOURCES)
     ]
     assert unused == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_error_has_a_text_by_its_code_of_values_that_it_has(language: str) -> None:
+    texts = read_texts(language)["errors"]
+    assert ERRORS.keys() <= texts.keys()
+    for code, message in ERRORS.items():
+        assert placeholders(texts[code]) <= placeholders(message), code
+    assert read_texts("en")["errors"].keys() == texts.keys()
+
+
 @pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
-def test_what_is_wrong_with_a_file_has_a_french_message(
+def test_what_is_wrong_with_a_file_comes_with_a_code_and_no_path(
     tmp_path: Path, kind: str, reason: str
 ) -> None:
-    with answering(MadeUpModel()) as answers:
-        view = answers.view(str(write_bad_file(tmp_path, kind)))
+    with answering(FakeModel()) as service:
+        view = service.view(str(write_bad_file(tmp_path, kind)))
     assert view is not None
-    assert reason in view.message
-    patterns = [pattern for pattern, _ in read_json("messages.json")["fr"]]
-    assert any(re.search(pattern, view.message) for pattern in patterns), view.message
+    assert view.error is not None
+    assert reason in view.error["message"]
+    assert view.error["code"] in photo_errors.MESSAGES
+    assert str(tmp_path) not in json.dumps(view.error)
+    for language in LANGUAGES:
+        text = read_texts(language)["errors"][view.error["code"]]
+        assert placeholders(text) <= view.error["values"].keys()
+
+
+class OddError(ValueError):
+    """An error of the library's, with values that JSON does not hold."""
+
+    code = "option_out_of_range"
+    values: ClassVar = {"name": "x", "low": Path("a"), "got": float("nan"), "high": ["a", 1]}
+
+
+def test_any_error_with_a_code_reaches_the_visitor_as_plain_json() -> None:
+    data = errors.error_data(OddError("x is wrong"))
+    values = {"name": "x", "low": "a", "got": "nan", "high": "a, 1"}
+    assert data == {"code": "option_out_of_range", "values": values, "message": "x is wrong"}
+    assert errors.error_data(ValueError("No."))["code"] == errors.REQUEST_ERROR
+
+
+def test_the_viewer_draws_in_the_librarys_colours_and_strength() -> None:
+    script = (PAGE / "static" / "palettes.js").read_text(encoding="utf-8")
+    steps = re.findall(r"\[(\d+), (\d+), (\d+)\]", script)
+    levels = [index / 32 for index in range(33)]
+    expected = [
+        colour
+        for name in COLOUR_MAPS
+        for colour in mpl.colormaps[name](levels, bytes=True)[:, :3].tolist()
+    ]
+    assert [list(map(int, step)) for step in steps] == expected
+    assert f"SPOTLIGHT_STRENGTH = {SPOTLIGHT_STRENGTH};" in script
 
 
 def test_gradio_gets_the_pages_own_texts_and_no_more() -> None:
@@ -91,7 +139,7 @@ def test_scores_without_attention_are_told(tmp_path: Path) -> None:
     del report["attention"]
     (tmp_path / "val.json").write_text(json.dumps(report), encoding="utf-8")
     assert "CIDEr-D" in written(tmp_path / "val.json")
-    assert "blindly" not in written(tmp_path / "val.json")
+    assert "at random" not in written(tmp_path / "val.json")
 
 
 @pytest.mark.parametrize("section", written(REPORT).split("</section>")[:2])

@@ -4,8 +4,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-import captioner.ui.unread_answers as module
-from captioner.ui.unread_answers import UnreadAnswers
+import captioner.page.unread_answers as module
+from captioner.page.unread_answers import UnreadAnswers
 
 
 class SimpleDict(dict[str, Any]):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import captioner.ui.visitor_files as module
+import captioner.page.visitor_files as module
+from captioner.page import VisitorFiles
+from captioner.page.visitor_files import LOCK_FILE, PREFIX, delete_abandoned
 from captioner.photo_errors import PhotoError
-from captioner.ui import VisitorFiles
-from captioner.ui.visitor_files import LOCK_FILE, PREFIX, delete_abandoned
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,7 +133,7 @@ def test_the_folder_is_private_and_deleted_at_the_end(tmp_path: Path) -> None:
 
 def test_what_a_killed_server_left_is_deleted_by_the_next(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from captioner.ui import VisitorFiles\n"
+        "import sys, time; from pathlib import Path; from captioner.page import VisitorFiles\n"
         "files = VisitorFiles(Path(sys.argv[1])); print(files.folder, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -39,7 +39,7 @@ def expect_word(page: Page, index: int) -> None:
     expect(options(page).nth(index)).to_have_attribute("aria-selected", "true")
 
 
-def give_made_up(open_page: OpenPage, address: str, **settings: object) -> Page:
+def open_with_photo(open_page: OpenPage, address: str, **settings: object) -> Page:
     """Open the page and give it a photo, of which the made-up model tells."""
     page = open_page(address, **settings)
     choose(page, HOPPER)

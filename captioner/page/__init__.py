@@ -1,0 +1,27 @@
+"""The page: its components, its service in front of the model, its middleware and its texts.
+
+Imported by app.py alone, so that the library needs no Gradio.
+"""
+
+from captioner.page.about import about_section
+from captioner.page.components import CaptionViewer, PhotoInput, View
+from captioner.page.examples import choose_script, example_buttons, example_views
+from captioner.page.line import Line
+from captioner.page.service import CaptionService
+from captioner.page.texts import page_texts, read_texts
+from captioner.page.visitor_files import VisitorFiles
+
+__all__ = [
+    "CaptionService",
+    "CaptionViewer",
+    "Line",
+    "PhotoInput",
+    "View",
+    "VisitorFiles",
+    "about_section",
+    "choose_script",
+    "example_buttons",
+    "example_views",
+    "page_texts",
+    "read_texts",
+]

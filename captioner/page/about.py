@@ -1,0 +1,122 @@
+"""About the model, for the page: how it works, what it has seen, how well it does and does not."""
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from captioner.page.texts import LANGUAGES, read_texts
+
+BEAM = "3"
+"""The beam size that the page starts with, as the report names it."""
+SCORES = ("BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D")
+
+SHOW_ONE = """
+const chosen = navigator.language.toLowerCase().startsWith("fr") ? "fr" : "en";
+for (const section of element.querySelectorAll("section")) {
+  if (section.lang !== chosen) section.remove();
+}
+"""
+
+BOXES = {"about_encoder": (138, 26), "about_attention": (266, 144), "about_lstm": (138, 144)}
+"""Corners of the parts in the picture."""
+ARROWS = (
+    "M110 50H132",
+    "M246 50H268",
+    "M322 112V138",
+    "M264 166H246",
+    "M136 166H112",
+    "M60 186V216H190V192",
+    "M190 142V128H284V138",
+)
+
+
+def about_section(report: Path, grid: Sequence[int], **settings: Any) -> gr.HTML:
+    """Write the section, in the languages of which a browser shows its own.
+
+    Args:
+        report: the scores as `train evaluate` wrote them, where there is such a file.
+        grid: rows and columns of the regions.
+        **settings: more of gr.HTML's.
+    """
+    scores = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None
+    sections = [
+        f'<section lang="{language}">{_section(language, scores, grid)}</section>'
+        for language in LANGUAGES
+    ]
+    return gr.HTML(
+        html_template="".join(sections),
+        js_on_load=SHOW_ONE,
+        apply_default_css=False,
+        **settings,
+    )
+
+
+def _section(language: str, report: dict[str, Any] | None, grid: Sequence[int]) -> str:
+    texts = read_texts(language)
+
+    def say(key: str, **values: Any) -> str:
+        return html.escape(texts[key].format(rows=grid[0], cols=grid[1], **values))
+
+    def part(name: str, more: str = "") -> str:
+        return f"<h3>{say(f'about_{name}')}</h3><p>{say(f'about_{name}_text')}</p>{more}"
+
+    scores = f"<h3>{say('about_scores')}</h3>{_scores(say, report)}"
+    return (
+        f"<h2>{say('about_title')}</h2><div class='parts'>"
+        f"<div>{part('how', _picture(say, grid))}</div>"
+        f"<div>{part('trained')}{scores}{part('wrong')}</div></div>"
+    )
+
+
+def _scores(say: Any, report: dict[str, Any] | None) -> str:
+    if report is None:
+        return f"<p>{say('about_no_scores')}</p>"
+    measured = report["scores"][BEAM]
+    cells = "".join(
+        f"<tr><th scope='row'>{name}</th><td>{measured[name]['value']:.1f}</td>"
+        f"<td>± {(measured[name]['high'] - measured[name]['low']) / 2:.1f}</td></tr>"
+        for name in SCORES
+    )
+    told = f"<p>{say('about_scores_text', photos=report['settings']['photos'])}</p>"
+    table = f"<table>{cells}</table>"
+    looked = report.get("attention", {}).get(BEAM)
+    if looked is None:
+        return told + table
+    shares = (looked["pointing"]["value"], looked["uniform_pointing"]["value"])
+    value, chance = (f"{share:.0%}" for share in shares)
+    return f"{told}{table}<p>{say('about_pointing', value=value, chance=chance)}</p>"
+
+
+def _picture(say: Any, grid: Sequence[int]) -> str:
+    rows, cols = grid
+    lines = [f"M{272 + 100 * col / cols:.1f} 14v72" for col in range(1, cols)]
+    lines += [f"M272 {14 + 72 * row / rows:.1f}h100" for row in range(1, rows)]
+    boxes = "".join(
+        f'<rect x="{x}" y="{y}" width="106" height="44" rx="8"/>'
+        f'<text x="{x + 53}" y="{y + 27}">{say(key)}</text>'
+        for key, (x, y) in BOXES.items()
+    )
+    arrows = "".join(f'<path class="arrow" d="{line}"/>' for line in ARROWS)
+    hot = (
+        f'<rect class="hot" x="{272 + 100 * (cols // 2) / cols:.1f}" '
+        f'y="{14 + 72 * (rows // 2) / rows:.1f}" '
+        f'width="{100 / cols:.1f}" height="{72 / rows:.1f}"/>'
+    )
+    return (
+        f'<svg viewBox="0 0 386 236" role="img" aria-label="{say("about_picture")}">'
+        '<defs><marker id="about-tip" viewBox="0 0 6 6" refX="5" refY="3" markerWidth="7" '
+        'markerHeight="7" orient="auto"><path d="M0 0L6 3L0 6z"/></marker></defs>'
+        '<rect x="10" y="14" width="98" height="72" rx="6"/>'
+        '<path class="hill" d="M10 72l28-22 22 16 26-28 22 22v20a6 6 0 0 1-6 6H16a6 6 0 0 1-6-6z"/>'
+        f'<circle cx="34" cy="34" r="8"/><text x="59" y="104">{say("about_photo")}</text>'
+        f'<rect x="272" y="14" width="100" height="72"/>{hot}<path d="{"".join(lines)}"/>'
+        f'<text x="322" y="104">{say("about_regions")}</text>'
+        f'{boxes}<rect x="12" y="146" width="96" height="40" rx="20"/>'
+        f'<text x="60" y="171">{say("about_word")}</text>{arrows}'
+        f'<text x="125" y="231">{say("about_back")}</text>'
+        f'<text x="236" y="122">{say("about_next")}</text></svg>'
+    )

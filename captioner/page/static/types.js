@@ -1,0 +1,68 @@
+// Types of the data that the viewer is given, for the type checker alone.
+//
+// Captions are as the /caption endpoint gives them; see caption.schema.json.
+
+/**
+ * @typedef {object} Word
+ * @property {string} text
+ * @property {boolean} known
+ * @property {number} probability
+ * @property {[string, number][]} alternatives
+ * @property {number[][]} alpha
+ */
+
+/**
+ * @typedef {object} Caption
+ * @property {string} caption
+ * @property {number} score
+ * @property {number} perplexity
+ * @property {[number, number]} grid rows and columns
+ * @property {Word[]} words
+ */
+
+/**
+ * The loss of probability of each word, for each region that is hidden.
+ * @typedef {object} Occlusion
+ * @property {number[][][]} drops
+ * @property {number[]} agreements
+ */
+
+/**
+ * @typedef {object} ErrorData
+ * @property {string} code
+ * @property {Record<string, string | number | boolean>} values
+ * @property {string} message in English
+ */
+
+/** @typedef {{before: number, seconds: number}} Waiting a place in the line */
+/** @typedef {{url: string}} FileReference */
+
+/**
+ * The answer to a request, by the request's `id`.
+ * @typedef {object} Answer
+ * @property {number} [id]
+ * @property {Waiting} [waiting]
+ * @property {ErrorData} [error]
+ * @property {Caption} [caption]
+ * @property {Caption[]} [captions]
+ * @property {Occlusion} [occlusion]
+ * @property {FileReference} [animation]
+ */
+
+/**
+ * What there is to show: `looking` while the model works, `waiting` while the photo waits for it,
+ * an `error`, `captions` of a photo, best first, or an `answer` to a request. Empty: no photo.
+ * @typedef {object} ViewerValue
+ * @property {string | null} [of] which photo, as the page names it
+ * @property {string} [name] of the photo's file, as the visitor knows it
+ * @property {FileReference | null} [photo]
+ * @property {boolean} [looking]
+ * @property {boolean} [example] shown at once, without the server
+ * @property {Waiting | null} [waiting]
+ * @property {ErrorData | null} [error]
+ * @property {Caption[] | null} [captions]
+ * @property {Answer | null} [answer]
+ * @property {FileReference | null} [animation]
+ */
+
+export {};

@@ -1,0 +1,185 @@
+"""CaptionService to the page's questions, without a browser."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+from captioner import Caption, DecodingOptions, ImageCaptioningModel
+from captioner.page import CaptionService
+from captioner.page.service import REMEMBERED_PHOTOS, read_options
+from tests.serving import FakeModel, answering, write_photo
+
+HOPPER = str(app.EXAMPLES["Grace Hopper"])
+
+
+@pytest.fixture(scope="module")
+def service(model: ImageCaptioningModel) -> Iterator[CaptionService]:
+    with answering(model) as service:
+        yield service
+
+
+@pytest.fixture
+def fake_model() -> FakeModel:
+    return FakeModel()
+
+
+@pytest.fixture
+def fake_service(fake_model: FakeModel) -> Iterator[CaptionService]:
+    with answering(fake_model) as service:
+        yield service
+
+
+def last_answer(service: CaptionService, path: str | None, question: Any) -> dict[str, Any]:
+    """What a question comes to, once its turn has come."""
+
+    async def ask() -> list[dict[str, Any]]:
+        return [answer async for answer in service.answers(path, question)]
+
+    return asyncio.run(ask())[-1]
+
+
+def test_the_first_of_the_captions_is_the_librarys(
+    service: CaptionService, model: ImageCaptioningModel
+) -> None:
+    for photo in app.EXAMPLES.values():
+        view = service.view(str(photo))
+        assert view is not None
+        assert view.captions is not None
+        assert view.captions[0] == model.generate_caption(photo).to_json()
+        scores = [caption["score"] for caption in view.captions]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_each_kind_of_question_is_answered_as_the_library_does(
+    service: CaptionService, model: ImageCaptioningModel
+) -> None:
+    caption = model.generate_caption(HOPPER)
+    sent = caption.to_json()
+    back = Caption.from_json(sent)
+
+    def ask(kind: str, **question: Any) -> dict[str, Any]:
+        return last_answer(service, HOPPER, {"id": 7, "kind": kind, **question})
+
+    branched = ask("branch", caption=sent, position=1, word="woman", options={"beam_size": 2})
+    assert branched["caption"] == model.branch(HOPPER, back, 1, "woman", beam_size=2).to_json()
+    assert (branched["id"], branched["kind"]) == (7, "branch")
+    scored = ask("score", text="a woman")
+    assert scored["caption"] == model.score_caption(HOPPER, "a woman").to_json()
+    hidden = ask("occlusion", caption=sent)
+    assert hidden["occlusion"] == model.occlusion(HOPPER, back).to_json()
+    (best,) = model.generate_n_best([HOPPER], num_captions=4, beam_size=5)
+    more = ask("captions", options={"num_captions": 4, "beam_size": 5})
+    assert more["captions"] == [caption.to_json() for caption in best]
+
+
+def test_a_photo_is_encoded_once_until_it_is_long_past(
+    fake_model: FakeModel, fake_service: CaptionService, tmp_path: Path
+) -> None:
+    service = fake_service
+    path = str(write_photo(tmp_path / "photo.jpg"))
+    service.view(path)
+    for _ in range(3):
+        last_answer(service, path, {"kind": "score", "text": "a dog"})
+    assert fake_model.encoded == 1
+    for index in range(REMEMBERED_PHOTOS):
+        service.view(str(write_photo(tmp_path / f"{index}.jpg", seed=index + 1)))
+    assert fake_model.encoded == REMEMBERED_PHOTOS + 1
+    service.view(path)
+    assert fake_model.encoded == REMEMBERED_PHOTOS + 2
+
+
+def test_a_photo_is_known_by_its_content(
+    fake_model: FakeModel, fake_service: CaptionService, tmp_path: Path
+) -> None:
+    for name, seed in (("a.jpg", 0), ("b.jpg", 0), ("a.jpg", 1)):
+        fake_service.view(str(write_photo(tmp_path / name, seed=seed)))
+    assert fake_model.encoded == 2
+
+
+def test_a_photo_that_was_purged_is_forgotten(fake_service: CaptionService, tmp_path: Path) -> None:
+    service = fake_service
+    path = write_photo(tmp_path / "photo.jpg")
+    service.view(str(path))
+    path.unlink()
+    answer = last_answer(service, str(path), {"id": 1, "kind": "score", "text": "a dog"})
+    assert answer["error"] == {
+        "code": "gone",
+        "values": {},
+        "message": "The photo is no longer on the server. Choose it again.",
+    }
+
+
+CAPTION = FakeModel().caption(("a", "dog")).to_json()
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"kind": "animation"}, "it needs words"),
+        ({"kind": "animation", "caption": {**CAPTION, "words": []}}, "from 1 to 80 words"),
+        ({"kind": "animation", "caption": CAPTION, "colours": "jet"}, "colours must be one of"),
+        ({"kind": "animation", "caption": CAPTION, "colours": []}, "colours must be one of"),
+        ({"kind": "animation", "caption": CAPTION, "colours": "magma"}, "opacity must be a number"),
+        (
+            {"kind": "animation", "caption": CAPTION, "colours": "magma", "opacity": 2},
+            "opacity must be from 0 to 1",
+        ),
+        (None, "kind must be one of animation, branch, captions, occlusion, score"),
+        ({"kind": {}}, "kind must be one of"),
+        ({"kind": "score"}, "a caption must be text"),
+        ({"kind": "score", "text": ["a"]}, "a caption must be text"),
+        ({"kind": "score", "text": "x" * 301}, "at most 300 letters, got 301"),
+        ({"kind": "score", "text": "x " * 41}, "at most 40 words, got 41"),
+        ({"kind": "score", "text": "a", "options": [1]}, "options must be names and numbers"),
+        ({"kind": "captions", "options": {"prefix": "a"}}, "no such option here: 'prefix'"),
+        ({"kind": "captions", "options": {"num_captions": 9}}, "num_captions must be from 1 to 8"),
+        ({"kind": "captions", "options": {"beam_size": True}}, "beam_size must be from 1 to 10"),
+        ({"kind": "captions", "options": {"beam_size": 2.5}}, "beam_size must be a whole number"),
+        ({"kind": "captions", "options": {"temperature": float("nan")}}, "got nan"),
+        ({"kind": "captions", "options": {"seed": "1"}}, "seed must be from 0"),
+        ({"kind": "captions", "options": {"top_p": 0.5}}, "set temperature above 0"),
+        ({"kind": "branch"}, "it needs words"),
+        ({"kind": "branch", "caption": CAPTION}, "position must be a whole number, got 'None'"),
+        ({"kind": "branch", "caption": CAPTION, "position": True}, "got 'True'"),
+        ({"kind": "branch", "caption": CAPTION, "position": 0}, "word must be text"),
+        ({"kind": "branch", "caption": CAPTION, "position": 3, "word": "a"}, "from 0 to 2, got 3"),
+        ({"kind": "branch", "caption": CAPTION, "position": -1, "word": "a"}, "got -1"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "grid": [3, 3]}}, "is of shape"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "grid": None}}, "not a caption's data"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "words": ["a"]}}, "not a caption's data"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "words": [0] * 301}}, "at most 300"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "score": 10**400}}, "is too large"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "grid": [float("inf"), 1]}}, "too large"),
+    ],
+)
+def test_a_bad_question_gets_a_message_and_no_fault(
+    fake_service: CaptionService, tmp_path: Path, question: Any, message: str
+) -> None:
+    photo = str(write_photo(tmp_path / "photo.jpg"))
+    answer = last_answer(fake_service, photo, question)
+    assert message in answer["error"]["message"]
+    assert answer.keys() == {"id", "kind", "error"}
+
+
+def test_an_attention_that_is_no_number_is_refused(
+    fake_service: CaptionService, tmp_path: Path
+) -> None:
+    photo = str(write_photo(tmp_path / "photo.jpg"))
+    word = {**CAPTION["words"][0], "alpha": [[float("nan")] * 4] * 4}
+    caption = {**CAPTION, "words": [word]}
+    answer = last_answer(fake_service, photo, {"kind": "occlusion", "caption": caption})
+    assert "an attention is not a number" in answer["error"]["message"]
+
+
+def test_a_question_without_a_photo_gets_a_message(fake_service: CaptionService) -> None:
+    answer = last_answer(fake_service, None, {"id": 3, "kind": "score", "text": "a dog"})
+    assert answer["error"]["message"].startswith("There is no photo yet")
+    assert answer["id"] == 3
+
+
+def test_the_pages_defaults_are_the_librarys_with_three_captions() -> None:
+    assert read_options({}) == DecodingOptions(num_captions=3)
