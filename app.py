@@ -35,6 +35,11 @@ from captioner.page import (
     page_texts,
     read_texts,
 )
+from captioner.page.connections import (
+    SILENT_SECONDS,
+    allow_many_connections,
+    end_silent_connections,
+)
 from captioner.page.errors import PageError, error_data, visitors_message
 from captioner.page.middleware import (
     LOOPBACK_HOSTS,
@@ -159,6 +164,7 @@ def serve(
     line: Line,
     allowed_hosts: Sequence[str] | None = LOOPBACK_HOSTS,
     queue_length: int = QUEUE_LENGTH,
+    silent_seconds: float = SILENT_SECONDS,
     **settings: Any,
 ) -> str:
     """Serve the page, with the settings that all of its uses share, until `stop`.
@@ -168,6 +174,7 @@ def serve(
         line: whose health is the server's.
         allowed_hosts: names by which the page may be asked for; None for any.
         queue_length: of the line.
+        silent_seconds: after which a connection that sends no request is ended.
         **settings: more of gr.Blocks.launch's, such as server_port.
 
     Returns:
@@ -175,7 +182,8 @@ def serve(
     """
     demo.queue(max_size=queue_length, default_concurrency_limit=None)
     unread = UnreadAnswers(demo._queue)
-    middleware = page_middleware(files, lambda: line.is_alive, unread.check, allowed_hosts)
+    events = [number for number, event in demo.fns.items() if event.fn is not None]
+    middleware = page_middleware(files, lambda: line.is_alive, unread.admits, events, allowed_hosts)
     _, address, _ = demo.launch(
         theme=page_theme(),
         css=CSS,
@@ -193,6 +201,7 @@ def serve(
         **settings,
     )
     demo.server.config.timeout_graceful_shutdown = STOP_SECONDS - 1
+    end_silent_connections(demo.server, silent_seconds)
     return address
 
 
@@ -292,6 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     log_to_stderr()
+    allow_many_connections()
     declare_gpu_function()
     torch.set_num_threads(options.threads)
     with ExitStack() as open_things:

@@ -15,6 +15,9 @@ from typing import Any
 
 MAX_BATCH = 8
 """Jobs run together. More gain little, and all of a batch wait for all of it."""
+MAX_READY = 2 * MAX_BATCH
+"""Jobs that are prepared and not done, those that are being run included; each may hold a photo in
+memory."""
 REMEMBERED_SPEED = 0.9
 """Of the estimate, what the next batch leaves of those before."""
 
@@ -126,6 +129,9 @@ class Line:
             self.leave(ticket)
 
     def _prepare(self, ticket: Ticket, prepare: Callable[[], Any]) -> None:
+        with self._changed:
+            while len(self._ready()) >= MAX_READY and not self._closed:
+                self._changed.wait()
         if ticket.result.cancelled():
             return
         try:
@@ -193,3 +199,4 @@ class Line:
     def _end(self, ticket: Ticket) -> None:
         with self._changed:
             self._tickets.pop(ticket.number, None)
+            self._changed.notify_all()

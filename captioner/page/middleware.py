@@ -6,6 +6,8 @@ does not need is closed.
 
 import asyncio
 import json
+import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -26,26 +28,34 @@ from captioner.page.own_files import OwnFiles
 from captioner.page.request_log import log_request
 from captioner.page.visitor_files import VisitorFiles
 
+log = logging.getLogger(__name__)
+
 API = "/gradio_api/"
 FILE_ROUTE = f"{API}file="
 UPLOAD_ROUTE = f"{API}upload"
 JOIN_ROUTE = f"{API}queue/join"
+CALL_ROUTE, CALL_V2_ROUTE = f"{API}call/", f"{API}call/v2/"
 
 READ_ROUTES = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\d+)?)/?"
     r"|/(assets|static|svelte)/.+"
     r"|/gradio_api/(info|openapi\.json|app_id|theme\.css|startup-events|upload_progress"
-    r"|queue/(data|status)|heartbeat/\w+|call/(v2/)?\w+/\w+|file=.+)/?"
+    r"|queue/(data|status)|heartbeat/\w+|call/(v2/)?caption/\w+|file=.+)/?"
 )
-CALL_ROUTES = re.compile(r"/gradio_api/(queue/join|call/(v2/)?\w+|cancel|reset)/?")
+CALL_ROUTES = re.compile(r"/gradio_api/(queue/join|call/(v2/)?caption|cancel|reset)/?")
 """Whose body is JSON. Not `run` and `api`, which go round the queue and its limits."""
 QUIET_ROUTES = re.compile(r"/(assets|static|svelte|page|healthz)\b.*")
 """Which are not logged: dozens for each visit."""
 
+RANGE = re.compile(r"bytes=\d{0,18}-\d{0,18}")
 MAX_CALL_BYTES = 256_000
 """A caption of 80 words with 64 regions is some 60 kB."""
-MAX_QUERY_BYTES, MAX_SESSION_LETTERS = 500, 64
-"""Gradio keeps some of these for as long as it runs."""
+MAX_QUERY_BYTES, MAX_SESSION_LETTERS, MAX_PATH_LETTERS = 500, 64, 1000
+"""Gradio keeps some of these for as long as it runs, and echoes a photo's path."""
+MAX_NAME_BYTES = 255
+"""Of a file, on the usual file systems."""
+UNUSABLE_PATH = "unusable"
+"""In place of a path that is none."""
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
 """Of a photo; Gradio's `max_file_size` must be the same."""
 MAX_FORM_BYTES = MAX_UPLOAD_BYTES + 64_000
@@ -74,7 +84,8 @@ FILE_POLICY = "default-src 'none'; sandbox"
 def page_middleware(
     files: VisitorFiles,
     is_healthy: Callable[[], bool],
-    on_call: Callable[[], None],
+    admits: Callable[[str | None], bool],
+    events: Iterable[int],
     allowed_hosts: Iterable[str] | None = None,
 ) -> list[Middleware]:
     """Make all of it, outermost first.
@@ -82,25 +93,28 @@ def page_middleware(
     Args:
         files: where uploads go, and room is made for them.
         is_healthy: what /healthz tells.
-        on_call: called before each call is handed on.
+        admits: whether a session, or a new one, may make one more call.
+        events: numbers of the events that may be called.
         allowed_hosts: names by which the page may be asked for, such as "photos.example.org" or
             "*.example.org", and whose pages may use it; by default any.
     """
-    checks = []
+    checks = [Middleware(NoForgedHosts, is_space=os.environ.get("SYSTEM") == "spaces")]
     if allowed_hosts is not None:
         hosts = list(allowed_hosts)
         checks = [
             Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
             Middleware(OwnPagesOnly, allowed_hosts=hosts),
+            *checks,
         ]
     return [
         Middleware(RequestLog),
+        Middleware(NoTracebacks),
         Middleware(SecurityHeaders, framed_by_any=allowed_hosts is None),
         Middleware(Health, is_healthy=is_healthy),
         *checks,
         Middleware(OwnFiles),
         Middleware(NeededRoutes, files=files),
-        Middleware(BoundedCalls, on_call=on_call),
+        Middleware(BoundedCalls, admits=admits, events=frozenset(events)),
         Middleware(BoundedUploads, files=files),
         Middleware(OwnPreview),
     ]
@@ -128,6 +142,51 @@ class RequestLog:
             await self.app(scope, receive, send_noting)
         finally:
             log_request(f"http {_kind(_route(scope))}", time.monotonic() - start, status)
+
+
+class NoTracebacks:
+    """Answers a request on which Gradio stumbles, and logs no more of it than that."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except Exception as error:
+            # Its text may hold what a stranger sent, line feeds included.
+            log.error("%s in a request for %s", type(error).__name__, _kind(_route(scope)))
+            if begun or scope["type"] != "http":
+                raise ConnectionAbortedError from None
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            await _refuse(status, "The request could not be answered.")(scope, receive, send)
+
+
+class NoForgedHosts:
+    """Takes out what else than Host would say under which name the page is served.
+
+    Gradio believes it of anyone, and shows the name to all who ask for its description. On a Space
+    the platform says it, and strangers cannot.
+    """
+
+    FORGED = (b"x-gradio-server", b"x-forwarded-host")
+
+    def __init__(self, app: ASGIApp, is_space: bool) -> None:
+        self.app = app
+        self._dropped = self.FORGED[:1] if is_space else self.FORGED
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            kept = [header for header in scope["headers"] if header[0] not in self._dropped]
+            scope = {**scope, "headers": kept}
+        await self.app(scope, receive, send)
 
 
 class SecurityHeaders:
@@ -186,7 +245,10 @@ class OwnPagesOnly:
             await self.app(scope, receive, send)
             return
         # Starlette's check of a host, applied to the origin's.
-        host = [(b"host", urlsplit(origin).netloc.encode("latin-1"))]
+        try:
+            host = [(b"host", urlsplit(origin).netloc.encode("latin-1"))]
+        except ValueError:
+            host = []
         await self._hosts({**scope, "headers": host, "asked": scope}, receive, send)
 
 
@@ -212,6 +274,11 @@ class NeededRoutes:
             return HTTPStatus.NOT_FOUND
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
             return HTTPStatus.REQUEST_URI_TOO_LONG
+        if any(len(part.encode()) > MAX_NAME_BYTES for part in route.split("/")):
+            return HTTPStatus.NOT_FOUND
+        ranges = Headers(scope=scope).get("range")
+        if ranges is not None and not RANGE.fullmatch(ranges):
+            return HTTPStatus.BAD_REQUEST
         reads = READ_ROUTES.fullmatch(route) is not None
         writes = CALL_ROUTES.fullmatch(route) or route.rstrip("/") == UPLOAD_ROUTE
         if (reads and method in ("GET", "HEAD")) or (writes and method == "POST"):
@@ -226,32 +293,48 @@ class BoundedCalls:
     files that exist from others. A path alone it hands on unseen.
     """
 
-    def __init__(self, app: ASGIApp, on_call: Callable[[], None]) -> None:
-        self.app, self._on_call = app, on_call
+    def __init__(
+        self, app: ASGIApp, admits: Callable[[str | None], bool], events: frozenset[int]
+    ) -> None:
+        self.app, self._admits, self._events = app, admits, events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not CALL_ROUTES.fullmatch(_route(scope)):
             await self.app(scope, receive, send)
             return
-        refusal, body = None, b""
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                body = await _read_body(scope, receive)
-            body = _with_bare_paths(body)
-        except _TooLargeError:
-            text = f"Request too large: the limit is {MAX_CALL_BYTES} bytes."
-            refusal = _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
-        except TimeoutError:
-            refusal = _refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to arrive.")
+            body = await self._checked_body(scope, receive)
+        except _RefusedError as refusal:
+            await _refuse(refusal.status, str(refusal))(scope, receive, send)
         except ConnectionError:
             return
+        else:
+            await self.app(_with_length(scope, len(body)), _replay(body, receive), send)
+
+    async def _checked_body(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                call = json.loads(await _read_body(scope, receive))
+        except TimeoutError:
+            text = "The request took too long to arrive."
+            raise _RefusedError(HTTPStatus.REQUEST_TIMEOUT, text) from None
         except (ValueError, RecursionError):
-            refusal = _refuse(HTTPStatus.BAD_REQUEST, "The request must be a JSON object.")
-        if refusal:
-            await refusal(scope, receive, send)
-            return
-        self._on_call()
-        await self.app(_with_length(scope, len(body)), _replay(body, receive), send)
+            call = None
+        if not isinstance(call, dict):
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "The request must be a JSON object.")
+        session = call.get("session_hash")
+        if not isinstance(session, str | None) or len(session or "") > MAX_SESSION_LETTERS:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "The request names no session.")
+        route = _route(scope).rstrip("/")
+        event = call.get("fn_index")
+        if route == JOIN_ROUTE and not (isinstance(event, int) and event in self._events):
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "The page has no such event.")
+        if route.startswith(CALL_V2_ROUTE):
+            call = {"photo": call.get("photo")}
+        if route.startswith((JOIN_ROUTE, CALL_ROUTE)) and not self._admits(session):
+            text = "Too many requests are waiting to be answered or read. Try again in a minute."
+            raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, text)
+        return json.dumps(_with_bare_paths(call)).encode()
 
 
 class BoundedUploads:
@@ -327,8 +410,12 @@ class OwnPreview:
         await self.app(scope, receive, send_cleaned)
 
 
-class _TooLargeError(Exception):
-    pass
+class _RefusedError(Exception):
+    """Ends a request with a status and a text."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class _Form:
@@ -417,8 +504,10 @@ def _declared_size(headers: Headers) -> int | None:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    text = f"Request too large: the limit is {MAX_CALL_BYTES} bytes."
+    too_large = _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
     if (_declared_size(Headers(scope=scope)) or 0) > MAX_CALL_BYTES:
-        raise _TooLargeError
+        raise too_large
     body = b""
     while True:
         message = await receive()
@@ -426,24 +515,15 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
             raise ConnectionError
         body += message.get("body", b"")
         if len(body) > MAX_CALL_BYTES:
-            raise _TooLargeError
+            raise too_large
         if not message.get("more_body"):
             return body
 
 
-def _with_bare_paths(body: bytes) -> bytes:
-    """Leave of each dict in a question's inputs that has a path the path alone."""
-    question = json.loads(body)
-    if not isinstance(question, dict):
-        raise ValueError("not an object")
-    session = question.get("session_hash")
-    if session is not None and not (
-        isinstance(session, str) and len(session) <= MAX_SESSION_LETTERS
-    ):
-        raise ValueError("not a session")
-    kept = {name: question[name] for name in ("event_data",) if name in question}
-    bare = {name: _bare(value) for name, value in question.items() if name not in kept}
-    return json.dumps({**bare, **kept}).encode()
+def _with_bare_paths(call: dict[str, Any]) -> dict[str, Any]:
+    """Leave of each dict in a call's inputs that has a path the path alone."""
+    bare = {name: _bare(value) for name, value in call.items()}
+    return {**bare, "event_data": call["event_data"]} if "event_data" in call else bare
 
 
 def _bare(value: Any) -> Any:
@@ -453,8 +533,13 @@ def _bare(value: Any) -> Any:
         return value
     if "path" in value or "url" in value:
         path = value.get("path")
-        return {"path": path if isinstance(path, str) else None}
+        return {"path": path if path is None or _is_path(path) else UNUSABLE_PATH}
     return {name: _bare(part) for name, part in value.items()}
+
+
+def _is_path(value: Any) -> bool:
+    # A lone surrogate could not be sent back.
+    return isinstance(value, str) and len(value) <= MAX_PATH_LETTERS and value.isprintable()
 
 
 def _with_length(scope: Scope, length: int) -> Scope:

@@ -45,7 +45,8 @@ def log_to_stderr() -> None:
     """Send what this package logs to standard error, a line of JSON each."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    root = logging.getLogger("captioner")
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    root.propagate = False
+    for name in ("captioner", "uvicorn.error"):
+        log = logging.getLogger(name)
+        log.handlers = [handler]
+        log.setLevel(logging.INFO if name == "captioner" else logging.WARNING)
+        log.propagate = False

@@ -36,8 +36,8 @@ NUM_CAPTIONS = 3
 """Found with the first; as many as the default beam holds, so they cost nothing more."""
 MAX_LETTERS, MAX_WORDS = 300, 40
 """Of a caption on this page, whoever wrote it."""
-MAX_FRAMES = 80
-"""Of an animation: the words of a caption, which a tokenizer may make more of than a person."""
+MAX_TOKENS = 80
+"""Of a caption that comes back: a tokenizer may make more words of a text than a person."""
 REMEMBERED_PHOTOS = 64
 """Whose features are kept, some 300 kB each."""
 QUIET_SECONDS = 0.7
@@ -277,13 +277,15 @@ class CaptionService:
 
     def _animation(self, path: str | None, request: dict[str, Any]) -> dict[str, Any]:
         caption = read_caption(request.get("caption"))
-        if not 1 <= len(caption.words) <= MAX_FRAMES:
-            raise PageError("animation_length", low=1, high=MAX_FRAMES, got=len(caption.words))
+        if not 1 <= len(caption.words) <= MAX_TOKENS:
+            raise PageError("animation_length", low=1, high=MAX_TOKENS, got=len(caption.words))
         colours, opacity = request.get("colours"), request.get("opacity")
         if not isinstance(colours, str) or colours not in (*COLOUR_MAPS, SPOTLIGHT):
             raise malformed(f"colours must be one of {', '.join(COLOUR_MAPS)}, {SPOTLIGHT}")
-        if not isinstance(opacity, int | float):
-            raise malformed("opacity must be a number")
+        if not isinstance(opacity, int | float) or not 0 <= opacity <= 1:
+            raise PageError(
+                "option_out_of_range", name="opacity", low=0, high=1, got=str(opacity)[:40]
+            )
         image = self._give(path, with_image=True).image
         assert image is not None
         frames = animate(image, caption, colours, float(opacity))
@@ -383,8 +385,8 @@ def read_caption(data: Any) -> Caption:
         ValueError: it is not a caption's data, or too long.
     """
     words = data.get("words") if isinstance(data, dict) else None
-    if not isinstance(words, list) or len(words) > MAX_LETTERS:
-        raise malformed_caption(f"it needs words, at most {MAX_LETTERS}")
+    if not isinstance(words, list) or len(words) > MAX_TOKENS:
+        raise malformed_caption(f"it needs words, at most {MAX_TOKENS}")
     try:
         caption = Caption.from_json(data)
     except OverflowError as error:

@@ -1,14 +1,17 @@
 """Answers that nobody reads: Gradio keeps them until 2,000 sessions later; here they are dropped.
 
 Knows Gradio's queue, private parts of release 6.31 included: it has no setting for this. An answer
-takes up to a megabyte, and who asks need not read.
+takes up to a megabyte, and who calls need not read.
 """
 
 import time
 from typing import Any
 
 MAX_SESSIONS = 512
-"""Whose answers are kept at a time; more than can wait in the line."""
+"""That have calls under way or answers to read; more than can wait in the line. Gradio would cut
+off the oldest, which may be waiting, for one more."""
+MAX_UNREAD = 32
+"""Calls and answers of one session. The page has two or three."""
 CHECK_SECONDS = 30.0
 
 
@@ -24,15 +27,24 @@ class UnreadAnswers:
                 reader takes it at once.
         """
         self._queue, self._check_seconds = queue, check_seconds
-        queue.pending_messages_per_session.max_size = MAX_SESSIONS
+        queue.pending_messages_per_session.max_size = 2 * MAX_SESSIONS  # never reached
         self._checked_at = time.monotonic()
         self._lying: dict[str, int] = {}
 
-    def check(self) -> None:
-        """Drop them, where it is time to. To be called in the queue's event loop."""
+    def admits(self, session: str | None) -> bool:
+        """Whether a session may make one more call. To be called in the queue's event loop.
+
+        Args:
+            session: its hash; None for a new one.
+        """
         if time.monotonic() - self._checked_at >= self._check_seconds:
             self._checked_at = time.monotonic()
             self._drop()
+        messages = self._queue.pending_messages_per_session
+        if session is None or session not in messages:
+            return len(messages) < MAX_SESSIONS
+        events = self._queue.pending_event_ids_session.get(session, ())
+        return len(events) + messages[session].qsize() < MAX_UNREAD
 
     def _drop(self) -> None:
         messages = self._queue.pending_messages_per_session

@@ -131,9 +131,13 @@ class VisitorFiles:
         self._sweep(size_bytes)
 
     def _find(self, path: str) -> Path | None:
-        absolute = Path(os.path.abspath(path))  # noqa: PTH100  # unlike resolve, touches no file
-        inside = any(absolute.is_relative_to(root) for root in (self.uploads, self.examples))
-        return absolute if inside else None
+        # Only as the page itself names files: others may be an address to Gradio, such as
+        # "http://host/../../..", which leads back here.
+        if path != os.path.abspath(path):  # noqa: PTH100  # unlike resolve, touches no file
+            return None
+        found = Path(path)
+        inside = any(found.is_relative_to(root) for root in (self.uploads, self.examples))
+        return found if inside else None
 
     def _sweep_on(self) -> None:
         while not self._stopped.wait(SWEEP_SECONDS):

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import safehttpx
 from PIL import Image
 
 import app
 from captioner.page import VisitorFiles
 from tests.page.over_http import META, call, join, outcome, page_events, upload
-from tests.serving import write_photo
+from tests.serving import FakeModel, serving, write_photo
 
 CALLS = ("call/caption", "call/v2/caption", "run/caption", "api/caption")
 ROOT = Path(app.__file__).parent
@@ -160,6 +161,23 @@ def test_no_address_is_fetched_for_a_visitor(
     assert not [host for host in resolved if "invalid" in host]
 
 
+def test_no_address_that_leads_back_among_the_uploads_is_fetched(
+    fake_address: str, files: VisitorFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def record(host: str) -> str:
+        asked.append(host)
+        raise ConnectionError
+
+    monkeypatch.setattr(safehttpx, "async_validate_url", record)
+    back = "%2e%2e/" * 40 + str(files.uploads).lstrip("/")
+    for scheme in ("http", "https", "HTTP"):
+        url = f"{fake_address}/gradio_api/file={scheme}://photos.invalid/{back}/x"
+        assert httpx.get(url).status_code == 404
+    assert asked == []
+
+
 def test_the_calls_that_go_round_the_queue_are_closed(fake_address: str) -> None:
     for route in ("run/caption", "api/caption", "run/predict", "run/caption/", "api/caption/"):
         reply = httpx.post(f"{fake_address}/gradio_api/{route}", json={"data": [None]})
@@ -192,6 +210,13 @@ def test_what_the_page_does_not_need_is_closed(fake_address: str, method: str, r
     assert reply.text in ("Not found.", "Method not allowed.")
 
 
+def test_a_call_whose_path_holds_upload_is_bounded_as_any_other(fake_address: str) -> None:
+    """100 MB of JSON were read there, at a cost of 6.5 GB."""
+    for route in ("call/upload", "call/v2/upload", "queue/join/upload", "uploads"):
+        reply = httpx.post(f"{fake_address}/gradio_api/{route}", content=BIG, timeout=60)
+        assert reply.status_code == 404
+
+
 BIG = b'{"data": ["' + b"x" * 2_000_000 + b'"]}'
 
 
@@ -200,9 +225,8 @@ BIG = b'{"data": ["' + b"x" * 2_000_000 + b'"]}'
     [
         "queue/join",
         "call/caption",
-        "call/upload",
-        "call/v2/upload",
-        "call/upload/",
+        "call/caption/",
+        "call/v2/caption",
         "cancel",
         "reset",
     ],
@@ -277,6 +301,24 @@ def test_what_is_no_json_object_gets_a_refusal(
     assert "Traceback" not in reply.text
 
 
+def test_a_caption_that_comes_back_has_only_so_many_words(fake_address: str) -> None:
+    """One of 300 words held the model for 20 seconds."""
+    event = page_events(fake_address)["answer"]
+    words = FakeModel().caption(["a"] * 81).to_json()
+    for kind in ("occlusion", "branch", "animation"):
+        answer = join(fake_address, event, None, {"id": 1, "kind": kind, "caption": words})
+        assert "at most 80" in answer
+
+
+@pytest.mark.parametrize("opacity", [10**400, -1, "1"])
+def test_an_opacity_that_is_none_gets_a_message(fake_address: str, opacity: object) -> None:
+    event = page_events(fake_address)["answer"]
+    caption = FakeModel().caption(["a"]).to_json()
+    request = {"id": 1, "kind": "animation", "caption": caption, "colours": "magma"}
+    answer = join(fake_address, event, None, {**request, "opacity": opacity})
+    assert "opacity must be" in answer
+
+
 @pytest.mark.parametrize("number", [2**63, -(2**70), 10**4000])
 def test_a_questions_number_may_be_of_any_size(fake_address: str, number: int) -> None:
     event = page_events(fake_address)["answer"]
@@ -333,6 +375,86 @@ def test_on_loopback_no_other_sites_name_or_page_is_served(
         assert httpx.get(f"{fake_address}{route}", headers=headers).status_code == status
     join = f"{fake_address}/gradio_api/call/caption"
     assert httpx.post(join, json={"data": [None]}, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-host", "x-gradio-server"])
+def test_a_forged_name_of_the_server_is_not_shown_to_others(
+    files: VisitorFiles, header: str
+) -> None:
+    with serving(FakeModel(), files) as address:  # which nobody has asked for its description
+        for route in ("gradio_api/info", "config", "gradio_api/openapi.json"):
+            forged = httpx.get(f"{address}/{route}", headers={header: "http://evil.example"})
+            assert "evil.example" not in forged.text
+            assert "evil.example" not in httpx.get(f"{address}/{route}").text
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "headers", "body"),
+    [
+        ("GET", "/", {"origin": "http://["}, None),
+        ("GET", "/", {"x-forwarded-host": "a:b:c"}, None),
+        ("GET", "/static/" + "a" * 300, {}, None),
+        ("GET", "/static/" + "a" * 3000, {}, None),
+        ("GET", "/gradio_api/file=FILE", {"range": "bytes=1-2-3"}, None),
+        ("POST", "/gradio_api/call/v2/caption", {}, {"x\nforged line": 1}),
+        ("POST", "/gradio_api/call/forged", {}, {"data": [None]}),
+        ("POST", "/gradio_api/queue/join", {}, {"data": [None], "fn_index": 99}),
+        ("POST", "/gradio_api/queue/join", {}, {"data": [None], "fn_index": -1}),
+        ("POST", "/gradio_api/queue/join", {}, {"data": [None], "fn_index": 2**70}),
+        ("POST", "/gradio_api/queue/join", {}, {"data": [None], "fn_index": [1]}),
+        ("POST", "/gradio_api/queue/join", {}, {"data": [None], "session_hash": 7}),
+        ("POST", "/gradio_api/queue/join", {}, {"data": [None], "session_hash": "x" * 65}),
+    ],
+)
+def test_a_malformed_request_is_refused_without_a_word_of_it_in_the_log(
+    fake_address: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    method: str,
+    route: str,
+    headers: dict[str, str],
+    body: object,
+) -> None:
+    if "FILE" in route:
+        photo = upload(fake_address, write_photo(tmp_path / "photo.jpg"))
+        route = route.replace("FILE", photo["path"])
+    reply = httpx.request(method, f"{fake_address}{route}", headers=headers, json=body, timeout=60)
+    assert reply.status_code != 500
+    assert "Traceback" not in reply.text
+    written = "".join(capfd.readouterr())
+    assert "Traceback" not in written
+    assert "forged" not in written
+
+
+def test_a_lone_surrogate_and_an_endless_path_are_no_photos(fake_address: str) -> None:
+    view = page_events(fake_address)["view"]
+    for path in ("\ud800", "x" * 5000, "a\nb"):
+        body = json.dumps({"data": [{"path": path}], "fn_index": view, "session_hash": "surrogate"})
+        headers = {"content-type": "application/json"}
+        url = f"{fake_address}/gradio_api/queue"
+        httpx.post(f"{url}/join", content=body, headers=headers, timeout=60)
+        answer = httpx.get(f"{url}/data?session_hash=surrogate", timeout=60).text
+        assert GONE in answer
+        assert "xxx" not in answer
+
+
+def test_a_session_makes_only_so_many_calls_that_it_does_not_read(fake_address: str) -> None:
+    view = page_events(fake_address)["view"]
+    call_body = {"data": [None], "fn_index": view, "session_hash": "never reads"}
+    url = f"{fake_address}/gradio_api/queue/join"
+    statuses = [httpx.post(url, json=call_body, timeout=60).status_code for _ in range(50)]
+    assert statuses[0] == 200
+    assert statuses[-1] == 503
+
+
+def test_a_connection_that_sends_nothing_is_ended(files: VisitorFiles) -> None:
+    with serving(FakeModel(), files, silent_seconds=0.2) as address:
+        place = (address.removeprefix("http://").split(":")[0], int(address.rpartition(":")[2]))
+        for sent in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n"):
+            with socket.create_connection(place, timeout=30) as connection:
+                connection.sendall(sent)
+                assert connection.recv(1) == b""
+        assert httpx.get(f"{address}/healthz").status_code == 200
 
 
 def test_browsers_are_told_what_the_page_may_do(fake_address: str, tmp_path: Path) -> None:

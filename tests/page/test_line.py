@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from captioner.page.line import MAX_BATCH, Job, Line, LineFullError
+from captioner.page.line import MAX_BATCH, MAX_READY, Job, Line, LineFullError
 
 SECONDS = 30
 
@@ -59,6 +59,24 @@ def test_alike_jobs_that_wait_run_as_one_batch_in_their_order(line: Line, work: 
     assert [ticket.result.result(SECONDS) for ticket in tickets[:-1]] == ["FIRST", *"ABCDEFGHIJ"]
     assert work.batches == [["first"], list("abcdefgh"), ["i", "j"]]
     assert MAX_BATCH == 8
+
+
+def test_no_more_jobs_are_prepared_than_soon_run(line: Line, work: Work) -> None:
+    """Decoded photos piled up behind slow requests, up to 178 MB each."""
+    prepared: list[int] = []
+
+    def prepare(number: int) -> Job:
+        prepared.append(number)
+        return Job(work.run, number)
+
+    tickets = [line.enter(lambda number=number: prepare(number)) for number in range(19)]
+    work.wait_until_begun()
+    assert not tickets[-1].result.done()
+    while len(prepared) < MAX_READY:
+        pass
+    assert len(prepared) == MAX_READY
+    work.let_run()
+    assert [ticket.result.result(SECONDS) for ticket in tickets] == [str(n) for n in range(19)]
 
 
 def test_jobs_that_differ_run_one_by_one_first_come_first(line: Line, work: Work) -> None:
