@@ -36,12 +36,12 @@ NUM_CAPTIONS = 3
 """Found with the first; as many as the default beam holds, so they cost nothing more."""
 MAX_LETTERS, MAX_WORDS = 300, 40
 """Of a caption on this page, whoever wrote it."""
-MAX_FRAMES = 80
-"""Of an animation: the words of a caption, which a tokenizer may make more of than a person."""
+MAX_TOKENS = 80
+"""Of a caption's data: a tokenizer may split a text into more words than spaces do."""
 REMEMBERED_PHOTOS = 64
 """Whose features are kept, some 300 kB each."""
 QUIET_SECONDS = 0.7
-"""Before a visitor is told their place in the line: most photos are captioned by then."""
+"""Before a visitor sees their place in the line: most photos are captioned by then."""
 PLACE_SECONDS = 1.0
 """Between two such messages, at least."""
 MAX_ID = 2**53
@@ -211,20 +211,20 @@ class CaptionService:
             log_request(kind, time.monotonic() - start, result)
 
     async def _waiting(self, ticket: Ticket) -> AsyncIterator[Waiting]:
-        """Tell the place in the line, when it has changed, until there is a result."""
+        """Give the place in the line whenever it has changed, until there is a result."""
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         ticket.result.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
-        told, pause = None, QUIET_SECONDS
+        sent, pause = None, QUIET_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), pause)
                 return
             seconds = math.ceil(self._line.seconds_left(ticket))
             waiting = Waiting(self._line.place(ticket), seconds)
-            if waiting != told:
+            if waiting != sent:
                 yield waiting
-            told, pause = waiting, PLACE_SECONDS
+            sent, pause = waiting, PLACE_SECONDS
 
     # What follows is called beside the model, and gives a job for it or the result.
 
@@ -277,8 +277,8 @@ class CaptionService:
 
     def _animation(self, path: str | None, request: dict[str, Any]) -> dict[str, Any]:
         caption = read_caption(request.get("caption"))
-        if not 1 <= len(caption.words) <= MAX_FRAMES:
-            raise PageError("animation_length", low=1, high=MAX_FRAMES, got=len(caption.words))
+        if not 1 <= len(caption.words) <= MAX_TOKENS:
+            raise PageError("animation_length", low=1, high=MAX_TOKENS, got=len(caption.words))
         colours, opacity = request.get("colours"), request.get("opacity")
         if not isinstance(colours, str) or colours not in (*COLOUR_MAPS, SPOTLIGHT):
             raise malformed(f"colours must be one of {', '.join(COLOUR_MAPS)}, {SPOTLIGHT}")
@@ -383,8 +383,8 @@ def read_caption(data: Any) -> Caption:
         ValueError: it is not a caption's data, or too long.
     """
     words = data.get("words") if isinstance(data, dict) else None
-    if not isinstance(words, list) or len(words) > MAX_LETTERS:
-        raise malformed_caption(f"it needs words, at most {MAX_LETTERS}")
+    if not isinstance(words, list) or len(words) > MAX_TOKENS:
+        raise malformed_caption(f"it needs words, at most {MAX_TOKENS}")
     try:
         caption = Caption.from_json(data)
     except OverflowError as error:
