@@ -55,11 +55,11 @@ from captioner.photo_reader import PhotoReader
 
 TITLE = read_texts("en")["page_title"]
 THREADS = 1
-"""Of the model: two, on two cores that do other things too, can take ten times as long as one."""
+"""For the model. On two busy cores, two threads can take ten times as long as one."""
 QUEUE_LENGTH = 200
-"""Photos and questions that may wait."""
+"""Photos and other requests that may wait."""
 SPARE_EVENTS = 56
-"""That Gradio may handle besides those that wait: such as those that are refused."""
+"""Requests that Gradio may handle besides those that wait, such as those that are refused."""
 SESSIONS = 16
 """Whose last values Gradio keeps, up to a megabyte each. The page does not need them."""
 STOP_SECONDS = 5
@@ -74,15 +74,14 @@ EXAMPLES = {
     "Tower at dusk": GRADIO_PHOTOS / "tower.jpg",
     "Grace Hopper": Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg",
 }
-"""Photos that come with what the page needs anyway, by what a visitor reads beside them."""
+"""Photos that the required packages contain, by the names that visitors see."""
 
-# In the browser. Shown before the server has heard of the photo, unless it is an example, whose
-# caption is there already.
+# In the browser, before the server has received the photo. An example has its caption already.
 LOOKING = """(photo, view) => {
   if (photo && view?.example && view.of === photo.path) return view;
   return photo ? {looking: true, of: photo.path, photo} : null;
 }"""
-# How a fault or a full queue ends; the time makes it news to the viewer.
+# What the viewer gets after a fault; the time makes it a new value.
 _FAULT = json.dumps(error_data(PageError("fault")))
 FAILED = f"() => ({{error: {_FAULT}, at: Date.now()}})"
 UNANSWERED = f"() => ({{answer: {{error: {_FAULT}, at: Date.now()}}}})"
@@ -91,18 +90,18 @@ UNANSWERED = f"() => ({{answer: {{error: {_FAULT}, at: Date.now()}}}})"
 def build_demo(
     service: CaptionService, files: VisitorFiles, report: Path = BUNDLED / REPORT
 ) -> gr.Blocks:
-    """Lay the page out. Sets what Gradio reads from the environment, for the whole process.
+    """Lay the page out. Sets environment variables of Gradio's, for the whole process.
 
     Args:
         service: of the model.
-        files: where Gradio is to put visitors' files.
+        files: where Gradio puts visitors' files.
         report: file of the model's measured scores, if there are any.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(files.uploads)
     # Read when Gradio was imported; another user's folder may be in the way there.
     gradio.routes.DEFAULT_TEMP_DIR = str(files.folder)  # pyright: ignore[reportPrivateImportUsage]
-    # Gradio sums up all events it has had after each, which nobody sees.
+    # After each event Gradio summarizes all before it, which nobody sees.
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     texts = page_texts()
 
@@ -142,10 +141,10 @@ def build_demo(
         gr.HTML(texts("page_bottom"), elem_id="footnote")
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        # Who waits for the model waits in the line of `service`, which says where.
+        # Requests wait for the model in the line of `service`, which knows their places.
         at_once: dict[str, Any] = {"concurrency_limit": None}
         examples.click(None, examples, [photo, viewer], js=choose_script(views))
-        # `change` comes once for a photo, whichever way it was given.
+        # `change` fires once for each photo, however it was given.
         photo.change(None, [photo, viewer], viewer, js=LOOKING)
         viewed = photo.change(view, photo, viewer, **quiet, **at_once)
         viewed.failure(None, None, viewer, js=FAILED)
@@ -153,7 +152,7 @@ def build_demo(
             answer, photo, viewer, trigger_mode="multiple", **quiet, **at_once
         )
         answered.failure(None, None, viewer, js=UNANSWERED)
-        # No event of the page: for programs alone.
+        # Not an event of the page: for programs alone.
         gr.on([], caption, photo, gr.JSON(visible=False), api_name="caption", **at_once)
     return demo
 
@@ -172,7 +171,7 @@ def serve(
     Args:
         files: where visitors' files are.
         line: whose health is the server's.
-        allowed_hosts: names by which the page may be asked for; None for any.
+        allowed_hosts: host names under which the page may be requested; None for any.
         queue_length: of the line.
         silent_seconds: after which a connection that sends no request is ended.
         **settings: more of gr.Blocks.launch's, such as server_port.
@@ -214,7 +213,7 @@ def stop(demo: gr.Blocks) -> None:
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line. What is not given there is taken from the environment."""
+    """Read the command line; a flag that is not given is read from the environment."""
     parser = argparse.ArgumentParser(
         description="Serve the captioning page.",
         epilog="Each flag has its environment variable, which a flag overrides.",
@@ -222,23 +221,23 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
     def add(name: str, variable: str, default: Any, text: str, *more: str, **settings: Any) -> None:
         given = os.environ.get(variable) or default
-        told = "" if default is None else f"; default: {default}"
+        note = "" if default is None else f"; default: {default}"
         parser.add_argument(
-            name, *more, default=given, help=f"{text} [{variable}]{told}", **settings
+            name, *more, default=given, help=f"{text} [{variable}]{note}", **settings
         )
 
     add(
         "--checkpoint", "CAPTIONER_CHECKPOINT", None,
-        "checkpoint folder, or owner/name of a model on the Hugging Face Hub, in place of the "
+        "checkpoint folder, or owner/name of a model on the Hugging Face Hub; default: the "
         "released one",
     )  # fmt: skip
     add(
         "--host", "GRADIO_SERVER_NAME", "127.0.0.1",
-        "address to listen on; 0.0.0.0 for all of this machine's", "--server-name",
+        "address to listen on; 0.0.0.0 for all interfaces", "--server-name",
     )  # fmt: skip
     add(
         "--port", "GRADIO_SERVER_PORT", None,
-        "port to listen on, in place of the first free one from 7860", "--server-port",
+        "port to listen on; default: the first free one from 7860", "--server-port",
         type=whole_number(0, 65535),
     )  # fmt: skip
     add(
@@ -247,16 +246,16 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add(
         "--allowed-hosts", "CAPTIONER_ALLOWED_HOSTS", None,
-        "names by which the page may be asked for, with commas between them; * for any; by default "
-        "localhost where it listens on loopback alone, else any",
+        "host names under which the page may be requested, separated by commas; * for any; "
+        "default: localhost if it listens on loopback alone, else any",
     )  # fmt: skip
     add(
-        "--threads", "CAPTIONER_THREADS", THREADS, "of the model",
+        "--threads", "CAPTIONER_THREADS", THREADS, "CPU threads for the model",
         type=whole_number(1, 1024),
     )  # fmt: skip
     add(
         "--queue-length", "CAPTIONER_QUEUE_LENGTH", QUEUE_LENGTH,
-        "photos and questions that may wait; more are refused", type=whole_number(1, 10_000),
+        "photos and other requests that may wait; more are refused", type=whole_number(1, 10_000),
     )  # fmt: skip
     parser.add_argument(
         "--share",
@@ -268,7 +267,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def whole_number(least: int, most: int) -> Any:
-    """Make what argparse reads a number with."""
+    """Make a type for argparse: whole numbers in a range."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or not least <= int(text) <= most:
@@ -281,7 +280,7 @@ def whole_number(least: int, most: int) -> Any:
 
 
 def hosts_of(options: argparse.Namespace) -> list[str] | None:
-    """The names by which the page may be asked for; None for any."""
+    """The host names under which the page may be requested; None for any."""
     if options.allowed_hosts:
         hosts = [host.strip() for host in options.allowed_hosts.split(",")]
         return None if "*" in hosts else [*hosts, *LOOPBACK_HOSTS]

@@ -1,4 +1,4 @@
-"""What the page's tests share: serving it as app.py does, models made up for it, and photos."""
+"""What the page's tests share: serving it as app.py does, a fake model, and photos."""
 
 import io
 import time
@@ -18,13 +18,13 @@ from captioner.photo_errors import PhotoError
 from captioner.photo_reader import PhotoReader
 
 ALTERNATIVES = (("cat", 0.2), ("<b>x</b>", 0.004))
-"""What a made-up model nearly says at every word."""
+"""The alternatives of every word of the fake model."""
 
 
 class FakeModel:
-    """Says the same of every photo, looking at one cell after the other from the upper left on.
+    """Gives every photo the same caption, attending to one cell after the other, row by row.
 
-    It needs the cell after the one it looks at. Every further caption is one word longer.
+    The important cell is the next one. Every further caption is one word longer.
     """
 
     def __init__(self, *texts: str, grid: tuple[int, int] = (4, 4)) -> None:
@@ -104,15 +104,20 @@ def answering(model: Any) -> Iterator[CaptionService]:
 
 
 @contextmanager
-def serving(model: Any, files: VisitorFiles, **settings: Any) -> Iterator[str]:
+def serving(model: Any, files: VisitorFiles | Path, **settings: Any) -> Iterator[str]:
     """Serve the page as `main` does. Gives the address.
 
     Gradio keeps files in one place for the whole process: give servers that run at the same time
     the same place.
 
     Args:
+        files: where visitors' files are, or a folder to keep them in.
         **settings: more of `serve`'s.
     """
+    if isinstance(files, Path):
+        with VisitorFiles(files) as own_files, serving(model, own_files, **settings) as address:
+            yield address
+        return
     places = settings.get("queue_length", QUEUE_LENGTH)
     with pytest.MonkeyPatch.context() as patch, PhotoReader() as reader, Line(places) as line:
         patch.setenv("GRADIO_TEMP_DIR", str(files.uploads))

@@ -81,14 +81,14 @@ def _scores(say: Any, report: dict[str, Any] | None) -> str:
         f"<td>± {(measured[name]['high'] - measured[name]['low']) / 2:.1f}</td></tr>"
         for name in SCORES
     )
-    told = f"<p>{say('about_scores_text', photos=report['settings']['photos'])}</p>"
+    text = f"<p>{say('about_scores_text', photos=report['settings']['photos'])}</p>"
     table = f"<table>{cells}</table>"
-    looked = report.get("attention", {}).get(BEAM)
-    if looked is None:
-        return told + table
-    shares = (looked["pointing"]["value"], looked["uniform_pointing"]["value"])
+    attention = report.get("attention", {}).get(BEAM)
+    if attention is None:
+        return text + table
+    shares = (attention["pointing"]["value"], attention["uniform_pointing"]["value"])
     value, chance = (f"{share:.0%}" for share in shares)
-    return f"{told}{table}<p>{say('about_pointing', value=value, chance=chance)}</p>"
+    return f"{text}{table}<p>{say('about_pointing', value=value, chance=chance)}</p>"
 
 
 def _picture(say: Any, grid: Sequence[int]) -> str:

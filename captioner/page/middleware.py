@@ -24,7 +24,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from captioner.page.own_files import OwnFiles
+from captioner.page.own_files import PRELOAD, OwnFiles
 from captioner.page.request_log import log_request
 from captioner.page.visitor_files import VisitorFiles
 
@@ -70,6 +70,8 @@ TUNNEL_HOST = "*.gradio.live"
 
 GRADIO_PREVIEW = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 
+PRELOADING_HEAD = f"<head>{PRELOAD}".encode()
+
 PAGE_POLICY = (
     "default-src 'self'; "
     # Gradio's page has inline scripts, and compiles templates and event handlers.
@@ -92,11 +94,11 @@ def page_middleware(
 
     Args:
         files: where uploads go, and room is made for them.
-        is_healthy: what /healthz tells.
+        is_healthy: what /healthz reports.
         admits: whether a session, or a new one, may make one more call.
         events: numbers of the events that may be called.
-        allowed_hosts: names by which the page may be asked for, such as "photos.example.org" or
-            "*.example.org", and whose pages may use it; by default any.
+        allowed_hosts: host names under which the page may be requested, such as
+            "photos.example.org" or "*.example.org", and whose pages may use it; by default any.
     """
     checks = [Middleware(NoForgedHosts, is_space=os.environ.get("SYSTEM") == "spaces")]
     if allowed_hosts is not None:
@@ -116,7 +118,7 @@ def page_middleware(
         Middleware(NeededRoutes, files=files),
         Middleware(BoundedCalls, admits=admits, events=frozenset(events)),
         Middleware(BoundedUploads, files=files),
-        Middleware(OwnPreview),
+        Middleware(OwnHead),
     ]
 
 
@@ -268,7 +270,7 @@ class NeededRoutes:
 
     def _refusal(self, scope: Scope) -> HTTPStatus | None:
         route, method = _route(scope), scope["method"]
-        if method == "OPTIONS":  # Gradio's CORS middleware answers what a browser asks first
+        if method == "OPTIONS":  # Gradio's CORS middleware answers preflight requests
             return None
         if route.startswith(FILE_ROUTE) and not self._files.allows(route.removeprefix(FILE_ROUTE)):
             return HTTPStatus.NOT_FOUND
@@ -287,10 +289,10 @@ class NeededRoutes:
 
 
 class BoundedCalls:
-    """Reads no more of a question than it may have, and leaves of its photos only their paths.
+    """Limits the size of a call, and keeps of its photos only their paths.
 
-    Gradio fetches the address that a photo's other fields may name, and tells apart the paths of
-    files that exist from others. A path alone it hands on unseen.
+    Gradio would fetch the address that a photo's other fields may name, and answer differently for
+    paths of files that exist. A path alone it passes on as it is.
     """
 
     def __init__(
@@ -378,10 +380,11 @@ class BoundedUploads:
         await self.app(scope, receive_checked, send)
 
 
-class OwnPreview:
-    """Takes Gradio's link preview, with a picture from another host, out of the page.
+class OwnHead:
+    """Changes the page's head: adds the viewer's modules, and removes Gradio's link preview.
 
-    Middleware, since Gradio has no setting for it. What remains for a preview is the title.
+    The preview has a picture from another host; the title remains. Middleware, since Gradio has no
+    setting for the one, and adds to the head only by its own script.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -394,7 +397,7 @@ class OwnPreview:
         start: Message = {}
         page = b""
 
-        async def send_cleaned(message: Message) -> None:
+        async def send_changed(message: Message) -> None:
             nonlocal start, page
             if message["type"] == "http.response.start":
                 start = message
@@ -402,12 +405,12 @@ class OwnPreview:
             page += message.get("body", b"")
             if message.get("more_body"):
                 return
-            page = GRADIO_PREVIEW.sub(b"", page)
+            page = GRADIO_PREVIEW.sub(b"", page).replace(b"<head>", PRELOADING_HEAD, 1)
             MutableHeaders(scope=start)["content-length"] = str(len(page))
             await send(start)
             await send({"type": "http.response.body", "body": page})
 
-        await self.app(scope, receive, send_cleaned)
+        await self.app(scope, receive, send_changed)
 
 
 class _RefusedError(Exception):
@@ -521,7 +524,7 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
 
 
 def _with_bare_paths(call: dict[str, Any]) -> dict[str, Any]:
-    """Leave of each dict in a call's inputs that has a path the path alone."""
+    """Reduce each dict of a call's inputs that has a path to its path."""
     bare = {name: _bare(value) for name, value in call.items()}
     return {**bare, "event_data": call["event_data"]} if "event_data" in call else bare
 

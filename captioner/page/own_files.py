@@ -35,6 +35,12 @@ def _read_all(package: Traversable) -> dict[str, bytes]:
 OWN_FILES = _read_all(files("captioner.page"))
 VERSION = hashlib.sha256(repr(OWN_FILES).encode()).hexdigest()[:12]
 OWN_ROUTE = f"/page/{VERSION}/"
+PRELOAD = "".join(
+    f'<link rel="modulepreload" href="{OWN_ROUTE[1:]}{name}">'
+    for name in OWN_FILES
+    if name.endswith(".js") and name != "static/types.js"  # which is for the type checker alone
+)
+"""HTML by which a browser loads the modules while Gradio starts; relative to the page."""
 
 
 class OwnFiles:

@@ -37,11 +37,11 @@ NUM_CAPTIONS = 3
 MAX_LETTERS, MAX_WORDS = 300, 40
 """Of a caption on this page, whoever wrote it."""
 MAX_TOKENS = 80
-"""Of a caption that comes back: a tokenizer may make more words of a text than a person."""
+"""Of a caption's data: a tokenizer may split a text into more words than spaces do."""
 REMEMBERED_PHOTOS = 64
 """Whose features are kept, some 300 kB each."""
 QUIET_SECONDS = 0.7
-"""Before a visitor is told their place in the line: most photos are captioned by then."""
+"""Before a visitor sees their place in the line: most photos are captioned by then."""
 PLACE_SECONDS = 1.0
 """Between two such messages, at least."""
 MAX_ID = 2**53
@@ -211,20 +211,20 @@ class CaptionService:
             log_request(kind, time.monotonic() - start, result)
 
     async def _waiting(self, ticket: Ticket) -> AsyncIterator[Waiting]:
-        """Tell the place in the line, when it has changed, until there is a result."""
+        """Give the place in the line whenever it has changed, until there is a result."""
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         ticket.result.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
-        told, pause = None, QUIET_SECONDS
+        sent, pause = None, QUIET_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), pause)
                 return
             seconds = math.ceil(self._line.seconds_left(ticket))
             waiting = Waiting(self._line.place(ticket), seconds)
-            if waiting != told:
+            if waiting != sent:
                 yield waiting
-            told, pause = waiting, PLACE_SECONDS
+            sent, pause = waiting, PLACE_SECONDS
 
     # What follows is called beside the model, and gives a job for it or the result.
 

@@ -1,4 +1,4 @@
-"""ZeroGPU, the kind of Space that lends GPUs to visitors for seconds: what it asks at the start.
+"""ZeroGPU, the kind of Space that lends GPUs to visitors for seconds: what it needs at the start.
 
 The page computes on the CPU there too. A caption takes less time than getting a GPU does, and
 costs no visitor's quota.

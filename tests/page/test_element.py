@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from captioner.page import VisitorFiles
-from captioner.page.own_files import OWN_FILES, OWN_ROUTE
+from captioner.page.own_files import OWN_FILES, OWN_ROUTE, VERSION
 from tests.page.visiting import HOPPER, choose, expect_word
 from tests.serving import FakeModel, serving
 from tests.test_space import SUBPATH, Proxy
@@ -149,6 +149,8 @@ def test_the_page_works_behind_a_sub_path(
             page.get_by_role("button", name="Continue with cat").click()
             expect(page.locator("#viewer .origin")).to_contain_text("Continued from")
             page.close()
+    own = [url for url in urls if OWN_ROUTE in url]
+    assert len(own) == len(set(own)), "each file must be loaded once"
     modules = {url.rpartition(OWN_ROUTE)[2] for url in urls if f"{SUBPATH}{OWN_ROUTE}" in url}
     assert {f"static/{path.name}" for path in _modules()} == modules - {
         "static/viewer.html",
@@ -162,6 +164,14 @@ def _modules() -> list[Path]:
     """The modules that the viewer imports; types.js is for the type checker alone."""
     static = Path(str(package_files("captioner.page"))) / "static"
     return [path for path in static.glob("*.js") if path.name != "types.js"]
+
+
+def test_the_page_names_the_modules_so_that_they_load_while_gradio_starts(
+    fake_address: str,
+) -> None:
+    page = httpx.get(fake_address).text
+    for path in _modules():
+        assert f'<link rel="modulepreload" href="page/{VERSION}/static/{path.name}">' in page
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ CAPTION = FakeModel().caption(("a", "dog")).to_json()
         ({"kind": "occlusion", "caption": {**CAPTION, "grid": [3, 3]}}, "is of shape"),
         ({"kind": "occlusion", "caption": {**CAPTION, "grid": None}}, "not a caption's data"),
         ({"kind": "occlusion", "caption": {**CAPTION, "words": ["a"]}}, "not a caption's data"),
-        ({"kind": "occlusion", "caption": {**CAPTION, "words": [0] * 301}}, "at most 300"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "words": [0] * 81}}, "at most 80"),
         ({"kind": "occlusion", "caption": {**CAPTION, "score": 10**400}}, "is too large"),
         ({"kind": "occlusion", "caption": {**CAPTION, "grid": [float("inf"), 1]}}, "too large"),
     ],

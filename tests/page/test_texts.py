@@ -40,6 +40,11 @@ def test_every_text_is_there_in_each_language_with_the_same_placeholders() -> No
         assert placeholders(english[key]) == placeholders(french[key]), key
 
 
+def test_the_viewer_knows_the_same_languages() -> None:
+    script = (PAGE / "static" / "texts.js").read_text(encoding="utf-8")
+    assert f"LANGUAGES = {json.dumps(list(LANGUAGES))};" in script
+
+
 def test_every_text_is_used() -> None:
     made = r"place_(upper|middle|lower)_(left|middle|right)|about_\w+|agree_\w+|page_\w+|errors"
     unused = [

@@ -40,7 +40,7 @@ def expect_word(page: Page, index: int) -> None:
 
 
 def open_with_photo(open_page: OpenPage, address: str, **settings: object) -> Page:
-    """Open the page and give it a photo, of which the made-up model tells."""
+    """Open the page and give it a photo, which the fake model captions."""
     page = open_page(address, **settings)
     choose(page, HOPPER)
     expect_word(page, 0)

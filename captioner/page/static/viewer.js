@@ -346,6 +346,10 @@ export class CaptionViewerElement extends HTMLElement {
     delete (/** @type {any} */ (this).value);
     this.value = early ?? this.#value;
   }
+
+  disconnectedCallback() {
+    this.#viewer?.stepper.pause();
+  }
 }
 
 customElements.define("caption-viewer", CaptionViewerElement);
