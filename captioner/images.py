@@ -19,8 +19,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from captioner.errors import PhotoError as PhotoError
 from captioner.orientation import read_orientation, turn_upright
-from captioner.photo_errors import PhotoError as PhotoError
 from captioner.photo_files import read_file
 from captioner.photo_headers import BoundedFile, hide_exif
 from captioner.photo_limits import check_scans, check_size

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 
 MAX_BYTES = 512 * 2**20
 """Of a file. Uncompressed, the largest photo that is read has fewer."""

@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 
 MAX_HEADER_READS, MAX_READS = 8_000, 500_000
 """Calls of `read` until Pillow knows an image's size, and in all. Its loops over chunks, segments,

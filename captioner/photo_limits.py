@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 from captioner.photo_headers import count_scans
 
 MIN_SIDE, MAX_SIDE = 8, 30_000

@@ -16,8 +16,8 @@ from typing import IO, Self
 
 from PIL import Image
 
+from captioner.errors import PhotoError
 from captioner.images import READ_MIN_SIDE
-from captioner.photo_errors import PhotoError
 from captioner.photo_worker import ANSWER_SIZE, OUT_OF_MEMORY, READY, REQUEST
 
 START_SECONDS = 60.0

@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image
 
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
 from captioner.pixels import strips
 
 REQUEST = struct.Struct("<QI")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 from captioner.photo_limits import MAX_PIXELS
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from app import QUEUE_LENGTH, build_demo, serve, stop
 from captioner import Caption, DecodingOptions, Features, Occlusion, Word, load_image
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 from captioner.photo_reader import PhotoReader
 from captioner.ui import Answers, Line, VisitorFiles
 

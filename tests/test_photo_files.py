@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from captioner import photo_files
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
 
 PATIENCE_SECONDS = 60
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
 from captioner.photo_reader import PhotoReader
 from tests.fuzz_photos import valid_files
 

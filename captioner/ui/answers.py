@@ -22,10 +22,10 @@ import numpy as np
 from PIL import Image
 
 from captioner.captions import Caption, Occlusion
+from captioner.errors import PhotoError
 from captioner.images import Photo
 from captioner.model import Features
 from captioner.options import DecodingOptions
-from captioner.photo_errors import PhotoError
 from captioner.ui.line import Job, Line, LineFullError, Ticket
 from captioner.ui.request_log import BUSY, FAULT, LEFT, OK, REFUSED, log_request
 from captioner.ui.viewer import COLOUR_MAPS, View, Waiting

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 from captioner.photo_files import read_file
 
 try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import captioner.ui.visitor_files as module
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 from captioner.ui import VisitorFiles
 from captioner.ui.visitor_files import LOCK_FILE, PREFIX, delete_abandoned
 
