@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from captioner.errors import PhotoError
-from captioner.photo_files import read_file
+from captioner.images import read_file
 
 try:
     import fcntl
