@@ -31,14 +31,13 @@ from captioner.photo_limits import MAX_PIXELS, BoundedFile, check_scans, check_s
 from captioner.pixels import read_orientation, to_rgb, turn_upright
 
 Photo = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
-"""What a photo may be given as: a path, the bytes of a file, a PIL image, or an HWC (or HW) uint8
-array, RGB, 0-255."""
+"""A path, the bytes of a file, a PIL image, or an HWC (or HW) uint8 array, RGB, 0-255."""
 
 READ_MIN_SIDE = 1024
-"""The least side, in pixels, that large photos are shrunk to for the model."""
+"""The shorter side, in pixels, down to which large photos are shrunk for the model."""
 
 MAX_BYTES = 512 * 2**20
-"""Of a file. Uncompressed, the largest photo that is read has fewer."""
+"""Of a file. The largest photo that is read has fewer, even uncompressed."""
 
 PLUGINS = (
     JpegImagePlugin.JpegImageFile,
@@ -49,7 +48,7 @@ PLUGINS = (
     BmpImagePlugin.BmpImageFile,
     TiffImagePlugin.TiffImageFile,
 )
-"""The only formats tried: among Pillow's others are some that start programs, such as EPS."""
+"""The only formats tried: some of Pillow's others start programs, such as EPS."""
 FORMATS = tuple(str(plugin.format) for plugin in PLUGINS)
 
 
@@ -62,8 +61,8 @@ def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
     Args:
         photo: a path, the bytes of a file, a PIL image of any mode, or a uint8 array (H, W),
             (H, W, 3) or (H, W, 4).
-        min_side: shrink a large photo by a whole factor while it is read, which takes less time
-            and memory, as far as both sides keep so many pixels; by default not at all.
+        min_side: shrink a large photo by a whole factor while it is read, which saves time and
+            memory, while both sides keep at least this many pixels; by default not at all.
 
     Returns:
         A new RGB image; the argument is left as it was.
@@ -93,9 +92,9 @@ def read_file(path: Path) -> bytes:
         PhotoError: it is not a regular file, may not be read, or is too large.
     """
     try:
-        _require_regular(path, path.stat().st_mode)  # to open a device may do something to it
+        _require_regular(path, path.stat().st_mode)  # opening a device may have side effects
         with open(path, "rb", opener=_open_at_once) as file:
-            status = os.fstat(file.fileno())  # the path may lead elsewhere by now
+            status = os.fstat(file.fileno())  # the path may have changed since
             _require_regular(path, status.st_mode)
             content = file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -179,8 +178,8 @@ def _pillow_errors(name: str) -> Iterator[None]:
 class _QuietPillow:
     """Ignores warnings of Pillow while any thread is inside.
 
-    `warnings.catch_warnings` alone would not do: the filters are those of the whole process, and
-    two threads that leave in another order than they entered would keep them changed.
+    `warnings.catch_warnings` alone is not enough: filters belong to the whole process, and two
+    threads that leave in a different order than they entered would leave them changed.
     """
 
     def __init__(self) -> None:
@@ -214,5 +213,5 @@ def _require_regular(path: Path, mode: int) -> None:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open a file; opening a FIFO would else wait for a writer. Some systems lack these flags."""
+    """Open a file without waiting, as a FIFO otherwise would. Some systems lack these flags."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))

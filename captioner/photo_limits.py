@@ -20,7 +20,7 @@ MIN_SIDE, MAX_SIDE = 8, 30_000
 MAX_ASPECT_RATIO = 20
 
 MAX_PIXELS = 89_478_485
-"""Of a photo in memory, or in a format without a limit of its own: Pillow's own limit against
+"""Of a photo in memory, or in a format without its own limit here: Pillow's limit against
 decompression bombs."""
 MAX_FORMAT_PIXELS = {"PNG": 64_000_000, "TIFF": 64_000_000, "WEBP": 56_000_000, "AVIF": 40_000_000}
 MAX_DEEP_PIXELS = 40_000_000
@@ -30,18 +30,18 @@ MAX_RLE_PIXELS = 16_000_000
 STRIP_OFFSETS, TILE_OFFSETS = 273, 324
 """TIFF tags."""
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
-"""Pixels of a JPEG times its scans: a progressive one goes over its pixels once for each scan."""
+"""Pixels of a JPEG times its scans: a progressive one decodes all its pixels in each scan."""
 
 MAX_HEADER_READS, MAX_READS = 8_000, 500_000
 """Calls of `read` until Pillow knows an image's size, and in all. Its loops over chunks, segments,
-tags and runs are in Python, with at least one call a round."""
+tags and runs are in Python, with at least one call in each iteration."""
 MAX_READ_FACTOR, MAX_EXTRA_BYTES = 3, 1 << 20
-"""How many times a file may be read, and some more: in a TIFF thousands of tags may have the same
-bytes as their value."""
+"""How often the bytes of a file may be read, and some more: in a TIFF, thousands of tags may share
+the same bytes as their value."""
 
 EXIF_SEGMENT = re.compile(rb"\xff\xe1..Exif\0\0", re.DOTALL)
 MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
-"""Of a JPEG, where a segment begins, or the end."""
+"""In a JPEG, the start of a segment or the end."""
 SEGMENTS_PER_SCAN = 100
 
 
@@ -73,7 +73,7 @@ def check_scans(image: ImageFile.ImageFile, content: bytes, start: int, name: st
 
     Args:
         image: not loaded yet.
-        start: where Pillow stopped to read the file.
+        start: where Pillow stopped reading the file.
 
     Raises:
         PhotoError: it is.
@@ -91,7 +91,7 @@ def check_scans(image: ImageFile.ImageFile, content: bytes, start: int, name: st
 
 
 class BoundedFile(io.BytesIO):
-    """A file in memory that is read only so often."""
+    """A file in memory with a limit on how much is read from it."""
 
     def __init__(self, content: bytes, name: str) -> None:
         """Make the file.
@@ -109,7 +109,7 @@ class BoundedFile(io.BytesIO):
         """Read, as any file.
 
         Raises:
-            PhotoError: it has been read too often.
+            PhotoError: too much has been read.
         """
         content = super().read(size)
         self._reads += 1
@@ -121,10 +121,10 @@ class BoundedFile(io.BytesIO):
 
 
 def hide_exif(content: bytes) -> bytes:
-    """Rename Exif data that Pillow would parse at once, however large, and that nothing needs.
+    """Rename Exif data that Pillow would parse at once, however large, and that are not needed.
 
-    An AVIF photo has its orientation in properties of its own, which count for more. In a JPEG
-    Pillow puts all segments of Exif data together; the orientation is in the first.
+    An AVIF photo has its orientation in other properties, which take precedence. In a JPEG, Pillow
+    joins all segments of Exif data; the orientation is in the first.
     """
     if content[4:8] == b"ftyp":
         found = [(s, e) for s, e in _avif_headers(content) if content.find(b"Exif", s, e) >= 0]
@@ -143,7 +143,7 @@ def hide_exif(content: bytes) -> bytes:
 def count_scans(content: bytes, start: int, most: int) -> int:
     """Count the scans of a JPEG, up to one more than `most`.
 
-    Segments between them count too, at SEGMENTS_PER_SCAN a scan.
+    SEGMENTS_PER_SCAN other segments count as one scan.
 
     Args:
         start: where the data of the first scan begin.
@@ -177,7 +177,7 @@ def _decoder(image: Image.Image) -> tuple[str, str]:
 
 
 def _avif_headers(content: bytes) -> Iterator[tuple[int, int]]:
-    """Where the boxes are that hold no pixels."""
+    """The start and end of each box that holds no pixels."""
     start = 0
     while start + 8 <= len(content):
         size, kind = struct.unpack_from(">L4s", content, start)

@@ -23,17 +23,17 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a photo upright, by its Exif orientation; there is nothing to do for 1."""
+"""How to turn a photo upright, by its Exif orientation; 1 is upright already."""
 
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 def to_rgb(image: Image.Image, factor: int = 1) -> Image.Image:
-    """Convert an image to RGB: transparency lies on white, and deep greys are scaled to 8 bits.
+    """Convert an image to RGB, with transparency on white and deep greys scaled to 8 bits.
 
     Args:
         image: of any mode, loaded.
-        factor: each side becomes so many times shorter, rounded up, by averaging.
+        factor: by which each side is divided, rounded up, by averaging pixels.
 
     Returns:
         A new image.
@@ -50,7 +50,7 @@ def strips(image: Image.Image, multiple: int = 1) -> Iterator[tuple[int, Image.I
     """Cut an image into strips of its width, from the top.
 
     Args:
-        multiple: of which the heights are, but for the last.
+        multiple: the heights, except the last, are multiples of this.
 
     Yields:
         The row where each strip begins, and a copy of it.
@@ -68,10 +68,10 @@ def turn_upright(image: Image.Image, orientation: int | None) -> Image.Image:
 
 
 def read_orientation(image: Image.Image) -> int | None:
-    """The orientation in the header of a photo file, None where there is none left to apply.
+    """The orientation in the header of a photo file, None if there is none left to apply.
 
-    Does without Pillow's own parser, which copies the value of every tag, however many share the
-    same bytes of a hostile file.
+    Avoids Pillow's own parser, which copies the value of every tag, even if in a hostile file many
+    share the same bytes.
 
     Args:
         image: loaded.

@@ -250,7 +250,9 @@ def test_a_worker_that_cannot_start_is_a_fault_of_the_program_not_of_the_photo(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
         PhotoReader(workers=1) as reader,
-        pytest.raises(RuntimeError, match="no process to read photos starts: exit status 1"),
+        pytest.raises(
+            RuntimeError, match="no process can be started to read photos: exit status 1"
+        ),
     ):
         reader.read(SMALL)
 
