@@ -235,8 +235,8 @@ def _add_model_flags(group: Any) -> None:
         type=int,
         default=BATCH_SIZE,
         metavar="N",
-        help="photos encoded and decoded together; their captions are written when all of them "
-        "are done; default: %(default)s",
+        help="photos encoded and decoded together, and written when all of them are done; larger "
+        "batches need more memory; default: %(default)s",
     )
 
 
