@@ -8,13 +8,15 @@ from captioner.images import READ_MIN_SIDE, Photo, load_image
 from captioner.model import Features, ImageCaptioningModel
 
 BATCH_SIZE = 16
-"""Photos encoded and decoded together by default; few, so that memory stays small."""
+"""Photos captioned together by default; few, so that memory stays small."""
+CPU_ENCODER_BATCH = 4
+"""Photos encoded at once on a CPU: more exceed its caches, and take longer each."""
 
 
 def encode_readable(
     model: ImageCaptioningModel, photos: Sequence[Photo | OSError | ValueError]
 ) -> list[Features | OSError | ValueError]:
-    """Encode those photos of a batch that can be read, all of them at once.
+    """Encode those photos of a batch that can be read: together on a GPU, a few at a time on a CPU.
 
     Args:
         photos: an error in place of a photo is passed on as it is.
@@ -23,7 +25,10 @@ def encode_readable(
         For each photo its features, or why it cannot be read.
     """
     read = [_read(photo) for photo in photos]
-    features = iter(model.encode_batch([item for item in read if isinstance(item, Image.Image)]))
+    images = [item for item in read if isinstance(item, Image.Image)]
+    size = CPU_ENCODER_BATCH if model.device.type == "cpu" else len(images) or 1
+    starts = range(0, len(images), size)
+    features = (part for start in starts for part in model.encode_batch(images[start:][:size]))
     return [next(features) if isinstance(item, Image.Image) else item for item in read]
 
 

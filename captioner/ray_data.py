@@ -126,7 +126,7 @@ def caption_on_cluster(
         checkpoint: as PhotoCaptioner.
         options: as PhotoCaptioner.
         workers: number of actors that share the work.
-        batch_size: photos encoded and decoded together.
+        batch_size: photos captioned together.
         num_gpus: of each worker; below 1, workers share a GPU. 0 gives each a CPU.
 
     Yields:

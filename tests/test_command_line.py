@@ -170,7 +170,7 @@ def test_captions_do_not_depend_on_the_batch_or_on_bad_photos_in_it(
             assert word["probability"] == pytest.approx(other["probability"], abs=2e-4)
 
 
-def test_the_readable_photos_of_a_batch_are_encoded_at_once(
+def test_the_readable_photos_of_a_batch_are_encoded_in_batches(
     run: Run, folder: Path, damaged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
@@ -181,8 +181,8 @@ def test_the_readable_photos_of_a_batch_are_encoded_at_once(
         return original(self, photos)
 
     monkeypatch.setattr(ImageCaptioningModel, "encode_batch", watch)
-    run(folder, damaged, folder / "gone.png", "--batch-size", 5)
-    assert sizes == [4, 0]
+    run(folder, damaged, folder / "a.png", folder / "gone.png", "--batch-size", 6)
+    assert sizes == [4, 1]
 
 
 def test_a_folder_of_one_photo_still_names_it(run: Run, folder: Path) -> None:

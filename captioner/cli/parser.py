@@ -235,8 +235,8 @@ def _add_model_flags(group: Any) -> None:
         type=int,
         default=BATCH_SIZE,
         metavar="N",
-        help="photos encoded and decoded together, and written when all of them are done; larger "
-        "batches need more memory; default: %(default)s",
+        help="photos decoded together, on a GPU encoded together too, and written when all of them "
+        "are done; default: %(default)s",
     )
 
 
