@@ -372,6 +372,14 @@ def test_a_file_cut_off_at_any_byte_ends_as_if_it_had_not_been(
         assert path.read_bytes() == whole
 
 
+def test_lines_of_json_end_at_line_breaks_alone(tmp_path: Path) -> None:
+    """Other programs may write U+2028 as it is; str.splitlines cuts a line there."""
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"photo": "a\u2028b\x85.png"}\n', encoding="utf-8")
+    recorded = examine_output(path, JsonLines(), False)
+    assert recorded == Recorded(Counter({"a\u2028b\x85.png": 1}), path.stat().st_size)
+
+
 def written(path: Path, form: JsonLines, answers: Iterable[Answer]) -> tuple[bytes, list[int]]:
     """The whole file, and where each answer ends in it."""
     file, sizes = OutputFile(path, form.header, Recorded()), []
