@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from captioner.checkpoint import load_model, save_model
     from captioner.decoder import Attention, EmbeddingLayer, LSTMWithAttention
     from captioner.encoder import FeatureExtractor
+    from captioner.errors import PhotoError
     from captioner.images import load_image
     from captioner.model import Features, ImageCaptioningModel, ModelConfig
     from captioner.options import DecodingOptions
-    from captioner.photo_errors import PhotoError
     from captioner.photo_reader import PhotoReader
     from captioner.preprocessing import PreprocessConfig
     from captioner.vocabulary import Vocabulary
@@ -45,7 +45,7 @@ _MODULES = {
     "images": ("load_image",),
     "model": ("Features", "ImageCaptioningModel", "ModelConfig"),
     "options": ("DecodingOptions",),
-    "photo_errors": ("PhotoError",),
+    "errors": ("PhotoError",),
     "photo_reader": ("PhotoReader",),
     "preprocessing": ("PreprocessConfig",),
     "vocabulary": ("Vocabulary",),

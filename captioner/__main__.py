@@ -1,22 +1,18 @@
-"""The command line: captions for photos, as text, JSON or a table. `--help` says how."""
+"""The command line: captions for photos, as text, JSON or a table; see `--help`."""
 
+import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 
+from captioner import ray_data
 from captioner.checkpoint import load_model
-from captioner.command_line.captioning import (
-    Answer,
-    Failure,
-    caption_photos,
-    check_words,
-    unknown_bans,
-)
-from captioner.command_line.formats import Format
-from captioner.command_line.listing import Listed, count_photos, list_photos
-from captioner.command_line.output import (
+from captioner.cli.formats import Format, JsonLines
+from captioner.cli.output import (
     Output,
     OutputError,
     OutputFile,
@@ -24,14 +20,29 @@ from captioner.command_line.output import (
     StandardOutput,
     examine_output,
     flush_standard_output,
+    print_error,
+    progress_bar,
+    wants_progress,
 )
-from captioner.command_line.parser import Settings, parse_arguments
-from captioner.command_line.pictures import Pictures
-from captioner.command_line.progress import complain, progress_bar, wants_progress
+from captioner.cli.parser import Settings, parse_arguments
+from captioner.cli.photos import (
+    STANDARD_INPUT,
+    Answer,
+    Failure,
+    Listed,
+    caption_batches,
+    check_words,
+    count_photos,
+    list_photos,
+    unknown_bans,
+)
+from captioner.cli.pictures import Pictures
 from captioner.model import ImageCaptioningModel
+from captioner.parquet import plain_text, read_errors, write_tables
 
 FAILED, MISUSED, INTERRUPTED, READER_GONE = 1, 2, 130, 141
 """Exit statuses; the last two are what a shell reports for SIGINT and SIGPIPE."""
+RESUME_HINT = "--resume continues with the rest"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,16 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         try:
-            return _run(parse_arguments(arguments))
+            settings = parse_arguments(arguments)
+            if settings.ray_workers and settings.output:
+                return _run_on_cluster(settings, settings.ray_workers, settings.output)
+            return _run(settings)
         finally:
             flush_standard_output()
     except BrokenPipeError:  # as in `| head -1`
         return READER_GONE
     except OutputError as error:
-        complain(str(error))
+        print_error(str(error))
         return FAILED
     except torch.OutOfMemoryError:
-        complain("the device has too little memory; set a smaller --batch-size or --beam-size")
+        print_error("the device has too little memory; set a smaller --batch-size or --beam-size")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -64,22 +78,29 @@ def _run(settings: Settings) -> int:
     form, pictures, recorded = settings.build_format(), settings.build_pictures(), Recorded()
     try:
         if settings.output:
-            recorded = examine_output(settings.output, form, settings.resume, settings.overwrite)
+            resumed = form if settings.resume and isinstance(form, JsonLines) else None
+            recorded = examine_output(settings.output, resumed, settings.overwrite)
         pictures.make_folders()
-        model = load_model(settings.checkpoint, settings.device)
-        check_words(model, settings.options, settings.caption)
+        model = _load_checked(settings)
         output = _open_output(settings, form, recorded)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
-        complain(str(error))
+        print_error(str(error))
         return MISUSED
-    for word in unknown_bans(model, settings.options):
-        complain(f"the model does not know {word!r}, and so never says it")
     try:
         return _caption_all(settings, model, form, pictures, output, recorded.photos)
     finally:
         output.close()
+
+
+def _load_checked(settings: Settings) -> ImageCaptioningModel:
+    """Load the model, and check the words it is given."""
+    model = load_model(settings.checkpoint, settings.device)
+    check_words(model, settings.options, settings.caption)
+    for word in unknown_bans(model, settings.options):
+        print_error(f"the model does not know the banned word {word!r}, and so never uses it")
+    return model
 
 
 def _open_output(settings: Settings, form: Format, recorded: Recorded) -> Output:
@@ -96,33 +117,31 @@ def _caption_all(
     output: Output,
     done: Counter[str],
 ) -> int:
-    """Caption what is not done yet, and say what goes wrong; 0, or FAILED."""
+    """Caption the photos that are not done yet, and print errors; 0, or FAILED."""
     status = 0
     shown = not settings.alone and wants_progress(settings.output is not None)
     total = count_photos(settings.photos) if shown else None
     listed = pictures.name(list_photos(settings.photos))
     with progress_bar(total, shown) as bar:
-        waiting = _without_done(listed, done, form, bar.update)
-        for result in caption_photos(
+        waiting = _without_done(listed, done, bar.update)
+        for result in caption_batches(
             model, waiting, settings.options, settings.caption, settings.batch_size
         ):
             error = _finish(result, form, pictures, output)
             bar.update()
             if error is not None:
-                path = result.photo.path
-                complain(str(error) if path in str(error) else f"{path}: {error}")
+                _print_photo_error(result.photo.path, str(error))
                 status = FAILED
     return status
 
 
 def _without_done(
-    photos: Iterable[Listed], done: Counter[str], form: Format, tick: Callable[[], object]
+    photos: Iterable[Listed], done: Counter[str], tick: Callable[[], object]
 ) -> Iterator[Listed]:
     """The photos that have no records yet; one that is named twice needs them twice."""
     for photo in photos:
-        name = form.name(photo.path)
-        if done[name]:
-            done[name] -= 1
+        if done[photo.path]:
+            done[photo.path] -= 1
             tick()
         else:
             yield photo
@@ -131,7 +150,7 @@ def _without_done(
 def _finish(
     result: Answer | Failure, form: Format, pictures: Pictures, output: Output
 ) -> OSError | ValueError | None:
-    """Write all there is of one photo, its records last; what went wrong, if anything did."""
+    """Write the pictures of one photo and then its records; what went wrong, if anything did."""
     if isinstance(result, Failure):
         return result.error
     failure = None
@@ -146,6 +165,97 @@ def _finish(
     except ValueError as error:
         return error
     return failure
+
+
+def _print_photo_error(path: str, error: str) -> None:
+    print_error(error if path in error else f"{path}: {error}")
+
+
+def _run_on_cluster(settings: Settings, workers: int, output: Path) -> int:
+    address = settings.ray_address or os.environ.get("RAY_ADDRESS") or ray_data.LOCAL
+    try:
+        ray_data.check_cluster(address, workers, settings.num_gpus or 0.0)
+        photos = _list_for_cluster(settings.photos)
+        if not settings.resume and any(output.glob("*.parquet")):
+            raise ValueError(
+                f"{output} holds Parquet files: name another folder, or continue with --resume"
+            )
+        errors = read_errors(output)
+        _load_checked(settings)
+        output.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        print_error(str(error))
+        return MISUSED
+    try:
+        return _caption_on_cluster(settings, address, workers, output, photos, errors)
+    except ConnectionError as error:
+        print_error(str(error))
+        return MISUSED
+    except OSError as error:  # a full disk
+        print_error(f"{error}; {RESUME_HINT}")
+        return FAILED
+    except KeyboardInterrupt:
+        print_error(f"interrupted; {RESUME_HINT}")
+        return INTERRUPTED
+
+
+def _list_for_cluster(arguments: Sequence[str]) -> list[str]:
+    """Absolute paths, each once.
+
+    Raises:
+        OSError: there is nothing at a path, or a folder cannot be read.
+        ValueError: a folder has no photos.
+    """
+    for argument in arguments:
+        if argument != STANDARD_INPUT:
+            Path(argument).stat()
+    paths: dict[str, None] = {}
+    for photo in list_photos(arguments):
+        if photo.error is not None:
+            raise photo.error
+        paths[str(Path(photo.path).absolute())] = None
+    return list(paths)
+
+
+def _caption_on_cluster(
+    settings: Settings,
+    address: str,
+    workers: int,
+    output: Path,
+    photos: Sequence[str],
+    errors: dict[str, str | None],
+) -> int:
+    """Caption the photos that have no row yet.
+
+    Args:
+        errors: the photos that have one, each with its error, None if it was captioned.
+    """
+    todo = [photo for photo in photos if plain_text(photo) not in errors]
+    speed = "all were done already"
+    if todo:
+        start, done = time.monotonic(), 0
+        with ray_data.connected(address, workers):
+            tables = ray_data.caption_on_cluster(
+                todo,
+                settings.checkpoint,
+                settings.options,
+                workers,
+                settings.batch_size,
+                settings.num_gpus or 0.0,
+            )
+            for table in write_tables(tables, output):
+                found = zip(*(table[n].to_pylist() for n in ("photo", "error")), strict=True)
+                for photo, error in found:
+                    errors[photo] = error
+                    if error is not None:
+                        _print_photo_error(photo, error)
+                done += len(table)
+                print_error(f"{done} of {len(todo)} photos")
+            per_second = len(todo) / (time.monotonic() - start)
+        speed = f"{per_second:.3g} a second by {workers} workers, including their start"
+    failed = sum(error is not None for error in errors.values())
+    print_error(f"{len(errors)} photos, {failed} of them without a caption; {speed}")
+    return FAILED if failed else 0
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ tensors; knows nothing of models or the Hugging Face Hub.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from captioner.checks import short
+from captioner.errors import CodedError
 
 CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE = "config.json", "vocabulary.json", "model.safetensors"
 CHECKPOINT_FILES = (CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE)
@@ -54,7 +55,7 @@ MESSAGES = {
 """What to tell people, by code."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CodedError):
     """A checkpoint is refused.
 
     Attributes:
@@ -62,12 +63,7 @@ class CheckpointError(ValueError):
         values: what the message names: `file`, and such as `field`, `limit`, `got`, `reason`.
     """
 
-    def __init__(self, code: str, values: Mapping[str, Any]) -> None:
-        super().__init__(code, values)  # as pickle hands them back
-        self.code, self.values = code, values
-
-    def __str__(self) -> str:
-        return MESSAGES[self.code].format_map(self.values)
+    MESSAGES: ClassVar[dict[str, str]] = MESSAGES
 
 
 def require_files(folder: Path, name: str) -> None:

@@ -3,6 +3,12 @@
 Knows files and pixels; knows nothing of tensors, networks, words or captions.
 """
 
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +22,22 @@ from PIL import (
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 
-from captioner.orientation import read_orientation, turn_upright
-from captioner.photo_errors import PhotoError as PhotoError
-from captioner.photo_files import read_file
-from captioner.photo_headers import BoundedFile, hide_exif
-from captioner.photo_limits import check_scans, check_size
-from captioner.pillow_errors import pillow_errors
-from captioner.pixels import to_rgb
+from captioner.errors import PhotoError as PhotoError
+from captioner.photo_limits import MAX_PIXELS, BoundedFile, check_scans, check_size, hide_exif
+from captioner.pixels import read_orientation, to_rgb, turn_upright
 
 Photo = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
-"""What a photo may be given as: a path, the bytes of a file, a PIL image, or an HWC (or HW) uint8
-array, RGB, 0-255."""
+"""A path, the bytes of a file, a PIL image, or an HWC (or HW) uint8 array, RGB, 0-255."""
 
 READ_MIN_SIDE = 1024
-"""The least side, in pixels, that large photos are shrunk to for the model."""
+"""The shorter side, in pixels, down to which large photos are shrunk for the model."""
+
+MAX_BYTES = 512 * 2**20
+"""Of a file. The largest photo that is read has fewer, even uncompressed."""
 
 PLUGINS = (
     JpegImagePlugin.JpegImageFile,
@@ -43,7 +48,7 @@ PLUGINS = (
     BmpImagePlugin.BmpImageFile,
     TiffImagePlugin.TiffImageFile,
 )
-"""The only formats tried: among Pillow's others are some that start programs, such as EPS."""
+"""The only formats tried: some of Pillow's others start programs, such as EPS."""
 FORMATS = tuple(str(plugin.format) for plugin in PLUGINS)
 
 
@@ -56,8 +61,8 @@ def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
     Args:
         photo: a path, the bytes of a file, a PIL image of any mode, or a uint8 array (H, W),
             (H, W, 3) or (H, W, 4).
-        min_side: shrink a large photo by a whole factor while it is read, which takes less time
-            and memory, as far as both sides keep so many pixels; by default not at all.
+        min_side: shrink a large photo by a whole factor while it is read, which saves time and
+            memory, while both sides keep at least this many pixels; by default not at all.
 
     Returns:
         A new RGB image; the argument is left as it was.
@@ -79,8 +84,37 @@ def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
     return _decode(read_file(Path(photo)), str(photo), min_side)
 
 
+def read_file(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        PhotoError: it is not a regular file, may not be read, or is too large.
+    """
+    try:
+        _require_regular(path, path.stat().st_mode)  # opening a device may have side effects
+        with open(path, "rb", opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())  # the path may have changed since
+            _require_regular(path, status.st_mode)
+            content = file.read(MAX_BYTES + 1) if status.st_size <= MAX_BYTES else None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"no such photo: {path}") from error
+    except PermissionError as error:
+        raise PhotoError("permission_denied", {"name": str(path)}) from error
+    except OSError as error:
+        values = {"name": str(path), "reason": error.strerror or type(error).__name__}
+        raise PhotoError("unreadable", values) from error
+    except PhotoError:
+        raise
+    except ValueError as error:  # a null character in the path
+        raise FileNotFoundError(f"no such photo: {str(path)!r}") from error
+    if content is None or len(content) > MAX_BYTES:
+        raise PhotoError("too_many_bytes", {"name": str(path), "max_bytes": MAX_BYTES})
+    return content
+
+
 def _decode(content: bytes, name: str, min_side: int | None) -> Image.Image:
-    with pillow_errors(name):
+    with _pillow_errors(name):
         content = hide_exif(content)
         file = BoundedFile(content, name)
         with Image.open(file, formats=FORMATS) as image:
@@ -94,7 +128,7 @@ def _decode(content: bytes, name: str, min_side: int | None) -> Image.Image:
 
 
 def _copy(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
-    with pillow_errors(name):
+    with _pillow_errors(name):
         check_size(image, name)
         image.load()
         orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -115,3 +149,69 @@ def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             f"a photo as an array must be (height, width, 3) or (height, width), got {array.shape}"
         )
     return array
+
+
+@contextmanager
+def _pillow_errors(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a PhotoError, and drop Pillow's warnings.
+
+    Args:
+        name: what messages call the photo.
+    """
+    try:
+        with _quiet_pillow:
+            yield
+    except PhotoError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PhotoError("format", {"name": name}) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError("too_many_pixels", {"name": name, "max_pixels": MAX_PIXELS}) from error
+    except MemoryError as error:
+        raise PhotoError("too_much_memory", {"name": name}) from error
+    except Exception as error:
+        # Damaged data make Pillow's decoders raise errors of any kind: TypeError, RuntimeError,
+        # AttributeError, struct.error, ZeroDivisionError and more.
+        raise PhotoError("damaged", {"name": name, "reason": str(error)}) from error
+
+
+class _QuietPillow:
+    """Ignores warnings of Pillow while any thread is inside.
+
+    `warnings.catch_warnings` alone is not enough: filters belong to the whole process, and two
+    threads that leave in a different order than they entered would leave them changed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._saved.__exit__(None, None, None)
+
+
+_quiet_pillow = _QuietPillow()
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise PhotoError("folder", {"name": str(path)})
+    if not stat.S_ISREG(mode):
+        raise PhotoError("not_a_file", {"name": str(path)})
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as a FIFO otherwise would. Some systems lack these flags."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))

@@ -1,6 +1,6 @@
-"""Captions as rows of Parquet files, and the folders of such files. Knows no model and no Ray.
+"""Captions as rows of Parquet files in a folder. Knows no model and no Ray.
 
-Needs pyarrow, of `pip install "captioner[ray]"`. Importing this module does not import it.
+Needs pyarrow, from `pip install "captioner[ray]"`. Importing this module does not import it.
 """
 
 import uuid
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def row_schema() -> "pa.Schema":
-    """The columns of a captioned photo, all of which but `photo` can be null.
+    """The columns of a captioned photo; all but `photo` may be null.
 
-    `alphas` holds for each word its attention on all regions, in reading order, as `grid` of rows
-    and columns: `np.stack(row["alphas"]).reshape(-1, *row["grid"])`.
+    `alphas` holds for each word its attention on all regions, row by row, and `grid` the numbers of
+    rows and columns: `np.stack(row["alphas"]).reshape(-1, *row["grid"])`.
     """
     import pyarrow as pa
 
@@ -39,7 +39,7 @@ def row_schema() -> "pa.Schema":
 
 
 def row_of(path: str | None, result: Caption | OSError | ValueError) -> dict[str, Any]:
-    """The row of a photo, from its caption or from the error that kept it from one."""
+    """The row of a photo, from its caption or from the error why it has none."""
     photo = None if path is None else plain_text(path)
     if not isinstance(result, Caption):
         return {"photo": photo, "error": plain_text(str(result))}
@@ -56,10 +56,10 @@ def row_of(path: str | None, result: Caption | OSError | ValueError) -> dict[str
 
 
 def read_errors(folder: Path) -> dict[str, str | None]:
-    """The photos that a folder of captions has already, each with its error, None where captioned.
+    """The photos in a folder of captions, each with its error, or None if it was captioned.
 
     Raises:
-        OSError, ValueError: a file in it cannot be read, or is not of captions.
+        OSError, ValueError: a file in it cannot be read, or does not hold captions.
     """
     import pyarrow.parquet as pq
 
@@ -74,16 +74,16 @@ def read_errors(folder: Path) -> dict[str, str | None]:
 
 
 def write_tables(tables: "Iterable[pa.Table]", folder: Path) -> "Iterator[pa.Table]":
-    """Write each table to a Parquet file of its own, and pass it on once it is written.
+    """Write each table to a Parquet file of its own, and yield it once it is written.
 
-    A file has its name only when it is whole. The names are new in every run.
+    A file gets its name when it is complete. The names are new in every run.
     """
     import pyarrow.parquet as pq
 
     run = uuid.uuid4().hex[:12]
     for number, table in enumerate(tables):
         path = folder / f"captions-{run}-{number:05d}.parquet"
-        partial = folder / f".{path.name}.part"  # readers of Parquet folders pass over it
+        partial = folder / f".{path.name}.part"  # readers of Parquet folders skip hidden files
         try:
             pq.write_table(table, partial)
             partial.rename(path)
@@ -93,5 +93,5 @@ def write_tables(tables: "Iterable[pa.Table]", folder: Path) -> "Iterator[pa.Tab
 
 
 def plain_text(text: str) -> str:
-    r"""Text for Parquet, which refuses what paths may hold; a byte that is no text is as \xff."""
+    r"""Text that Parquet takes: bytes of a path that are not Unicode become such as \xff."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Photos from strangers, read in processes that are ended when one takes too long.
+"""Photos from strangers, read in processes that are killed when a photo takes too long.
 
 Knows processes and pipes; decodes nothing itself, and knows no model.
 """
@@ -16,16 +16,16 @@ from typing import IO, Self
 
 from PIL import Image
 
+from captioner.errors import PhotoError
 from captioner.images import READ_MIN_SIDE
-from captioner.photo_errors import PhotoError
 from captioner.photo_worker import ANSWER_SIZE, OUT_OF_MEMORY, READY, REQUEST
 
 START_SECONDS = 60.0
-"""A worker that is not ready by then will never be."""
+"""For a worker to become ready."""
 EXIT_SECONDS = 5.0
-"""For a worker that has closed its pipe to end."""
+"""For a worker to exit once it has closed its pipe."""
 MEMORY_BYTES = 1280 * 2**20
-"""A little more than the largest photos take, see `tests/benchmarks/photos.py`."""
+"""A little more than the largest photos need; `tests/benchmarks/photos.py` measures it."""
 PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 NAME = "the file"
 """What messages call a photo, as `load_image` does."""
@@ -37,19 +37,19 @@ class PhotoReader:
         with PhotoReader() as reader:
             image = reader.read(content)
 
-    A process stays for the next photo, unless its photo was more than it may bear.
+    A process is reused for the next photo, unless a photo exceeded its limits.
     """
 
     def __init__(
         self, workers: int = 2, seconds: float = 10.0, memory_bytes: int = MEMORY_BYTES
     ) -> None:
-        """Make a reader; its processes start when they are first needed, or by `start`.
+        """Make a reader; its processes start when they are first needed, or with `start`.
 
         Args:
-            workers: processes, and so photos read at the same time.
-            seconds: a photo may take, from the moment that a process is free for it; the same
-                limit holds for the processor time.
-            memory_bytes: address space of each process, where the system can limit that.
+            workers: number of processes, and so of photos read at the same time.
+            seconds: time limit for each photo, once a process is free for it; the same limit
+                applies to the processor time.
+            memory_bytes: address space of each process, if the system can limit that.
 
         Raises:
             ValueError: an argument is out of range.
@@ -79,7 +79,7 @@ class PhotoReader:
                 worker.wait_until_ready()
 
     def read(self, content: bytes, min_side: int = READ_MIN_SIDE) -> Image.Image:
-        """Read the bytes of a photo file. Waits for a free process first.
+        """Read the bytes of a photo file. Waits until a process is free.
 
         Args:
             min_side: as for `load_image`.
@@ -101,7 +101,7 @@ class PhotoReader:
             self._free.put(worker)
 
     def close(self) -> None:
-        """End the processes. A photo that is being read gets a RuntimeError."""
+        """Stop the processes. A photo that is being read gets a RuntimeError."""
         self._closed = True
         for worker in self._workers:
             worker.close()
@@ -114,7 +114,7 @@ class PhotoReader:
 
 
 class _Worker:
-    """One process, and the next one when it has ended."""
+    """One process at a time: a new one is started when it has ended."""
 
     def __init__(self, seconds: float, memory_bytes: int) -> None:
         self._seconds, self._memory_bytes = seconds, memory_bytes
@@ -149,7 +149,7 @@ class _Worker:
             if not self._ready:
                 self._discard(process)
                 raise RuntimeError(
-                    f"no process to read photos starts: exit status {process.poll()}"
+                    f"no process can be started to read photos: exit status {process.poll()}"
                 )
         return process
 
@@ -161,7 +161,7 @@ class _Worker:
                 return _exchange(process, content, min_side)
         except (OSError, EOFError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(EXIT_SECONDS)  # else `kill` could replace its own exit status
+                process.wait(EXIT_SECONDS)  # otherwise `kill` could hide its own exit status
             self._discard(process)
             if self._closed:
                 raise RuntimeError("this PhotoReader is closed") from error
@@ -176,7 +176,7 @@ class _Worker:
             process = self._process
         if process is not None:
             process.kill()
-            with self.in_use:  # whoever waits for an answer has now got the end of the pipe
+            with self.in_use:  # a thread that waited for an answer has now read the end of the pipe
                 self._discard(process)
 
     def _discard(self, process: subprocess.Popen[bytes]) -> None:
@@ -190,13 +190,16 @@ class _Worker:
         status = process.returncode
         if deadline.passed or status == -signal.SIGXCPU:
             return PhotoError("too_slow", {"name": NAME, "seconds": self._seconds})
-        if status in (OUT_OF_MEMORY, -signal.SIGKILL):  # which the system sends, when it is out
+        if status in (
+            OUT_OF_MEMORY,
+            -signal.SIGKILL,
+        ):  # which the system sends when memory runs out
             return PhotoError("too_much_memory", {"name": NAME})
-        return PhotoError("damaged", {"name": NAME, "reason": "it ends the decoder"})
+        return PhotoError("damaged", {"name": NAME, "reason": "the decoder crashed"})
 
 
 class _Deadline:
-    """Kills a process unless it is left in time."""
+    """Kills a process unless the block ends in time."""
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self.passed = False
@@ -216,7 +219,7 @@ class _Deadline:
         self._timer.cancel()
 
     def _kill(self) -> None:
-        with self._lock:  # or it could be the process of the next photo that is killed
+        with self._lock:  # otherwise it could kill the process while it reads the next photo
             if not self._left:
                 self.passed = True
                 self._process.kill()
@@ -248,7 +251,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    """Little: no secrets of the parent's, no threads, and no compiled modules written."""
+    """A minimal environment: none of the parent's secrets, one thread, no compiled modules."""
     path = [str(PACKAGE_PARENT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     own = {
         "PYTHONPATH": os.pathsep.join(path),
@@ -256,5 +259,5 @@ def _environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
-    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")  # to find the interpreter's parts
+    kept = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")  # needed to start the interpreter
     return {**{name: os.environ[name] for name in kept if name in os.environ}, **own}

@@ -1,7 +1,7 @@
-"""The process that reads photos for a `PhotoReader`, one after the other, within limits.
+"""The process that reads photos for a `PhotoReader`, one at a time, within limits.
 
 Knows images and pipes; imports no torch. Each request on standard input is a REQUEST and the bytes
-of a file. The answer on standard output is an ANSWER_SIZE, so many bytes of JSON, and, where that
+of a file. The answer on standard output is an ANSWER_SIZE, that many bytes of JSON and, if that
 has a `size` rather than a `code`, the RGB pixels row by row.
 """
 
@@ -16,15 +16,15 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image
 
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
 from captioner.pixels import strips
 
 REQUEST = struct.Struct("<QI")
 """Length of the file, and min_side."""
 ANSWER_SIZE = struct.Struct("<I")
 OUT_OF_MEMORY = 3
-"""The exit status when there is no memory for a file or its pixels."""
+"""Exit status when there is not enough memory for a file or its pixels."""
 READY = b"\n"
 """Written once, when the process is ready for its first photo."""
 
@@ -32,10 +32,10 @@ READY = b"\n"
 def main() -> int:
     """Read photos until standard input ends."""
     seconds, memory_bytes = float(sys.argv[1]), int(sys.argv[2])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent process
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library may print is not an answer
+    os.dup2(2, 1)  # what a library prints must not mix with the answers
     _limit("RLIMIT_AS", memory_bytes)
     _limit("RLIMIT_FSIZE", 0)
     _limit("RLIMIT_CORE", 0)
@@ -74,7 +74,7 @@ def _write(answers: BinaryIO, answer: dict[str, object], image: Image.Image | No
 
 
 def _limit(name: str, value: int) -> None:
-    """Lower a soft limit of this process, as far as the system has it."""
+    """Lower a soft limit of this process, if the system has such a limit."""
     try:
         import resource
 

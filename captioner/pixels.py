@@ -1,23 +1,39 @@
-"""Pixels of every mode as RGB, shrunk by a whole factor. Knows no files.
+"""Pixels of any mode as upright RGB, shrunk by a whole factor.
 
-Works in strips: a large photo is never in memory a second time at its full size.
+Knows what Pillow read of a file; reads no files itself. Works in strips: a large photo is never in
+memory a second time at its full size.
 """
 
+import re
+import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 STRIP_PIXELS = 1 << 20
 
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How to turn a photo upright, by its Exif orientation; 1 is upright already."""
+
+XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+
 
 def to_rgb(image: Image.Image, factor: int = 1) -> Image.Image:
-    """Convert an image to RGB: transparency lies on white, and deep greys are scaled to 8 bits.
+    """Convert an image to RGB, with transparency on white and deep greys scaled to 8 bits.
 
     Args:
         image: of any mode, loaded.
-        factor: each side becomes so many times shorter, rounded up, by averaging.
+        factor: by which each side is divided, rounded up, by averaging pixels.
 
     Returns:
         A new image.
@@ -34,7 +50,7 @@ def strips(image: Image.Image, multiple: int = 1) -> Iterator[tuple[int, Image.I
     """Cut an image into strips of its width, from the top.
 
     Args:
-        multiple: of which the heights are, but for the last.
+        multiple: the heights, except the last, are multiples of this.
 
     Yields:
         The row where each strip begins, and a copy of it.
@@ -43,6 +59,27 @@ def strips(image: Image.Image, multiple: int = 1) -> Iterator[tuple[int, Image.I
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
         yield top, image.crop((0, top, image.width, bottom))
+
+
+def turn_upright(image: Image.Image, orientation: int | None) -> Image.Image:
+    """Apply an Exif orientation to an image that is stored without it."""
+    turn = TURNS.get(orientation or 1)
+    return image if turn is None else image.transpose(turn)
+
+
+def read_orientation(image: Image.Image) -> int | None:
+    """The orientation in the header of a photo file, None if there is none left to apply.
+
+    Avoids Pillow's own parser, which copies the value of every tag, even if in a hostile file many
+    share the same bytes.
+
+    Args:
+        image: loaded.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None  # Pillow has applied it
+    orientation = _from_exif(_exif(image))
+    return _from_xmp(image) if orientation is None else orientation
 
 
 class _Levels(NamedTuple):
@@ -85,3 +122,33 @@ def _strip_to_rgb(strip: Image.Image, levels: _Levels | None) -> Image.Image:
         white = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(white, layered).convert("RGB")
     return strip.convert("RGB")
+
+
+def _exif(image: Image.Image) -> bytes:
+    if "exif" in image.info:
+        return image.info["exif"]
+    lines = image.info.get("Raw profile type exif", "").split("\n")  # as ImageMagick writes it
+    return bytes.fromhex("".join(lines[3:]))
+
+
+def _from_exif(exif: bytes) -> int | None:
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return None
+    try:
+        (directory,) = struct.unpack_from(f"{order}L", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, directory)
+        for start in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind, number = struct.unpack_from(f"{order}HHL", exif, start)
+            if tag == ExifTags.Base.Orientation and number == 1 and kind in (1, 3, 4):
+                return struct.unpack_from(order + "?B?HL"[kind], exif, start + 8)[0]
+    except struct.error:  # cut off
+        pass
+    return None
+
+
+def _from_xmp(image: Image.Image) -> int | None:
+    xmp = image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or b""
+    found = XMP_ORIENTATION.search(xmp.encode() if isinstance(xmp, str) else xmp)
+    return int(found[1]) if found else None

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from captioner.errors import PhotoError
 from captioner.images import FORMATS, load_image
-from captioner.photo_errors import PhotoError
 
 HEADER_BYTES = 64
 NASTY = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1")

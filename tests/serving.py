@@ -13,8 +13,8 @@ from PIL import Image
 
 from app import QUEUE_LENGTH, build_demo, serve, stop
 from captioner import Caption, DecodingOptions, Features, Occlusion, Word, load_image
+from captioner.errors import PhotoError
 from captioner.page import CaptionService, Line, VisitorFiles
-from captioner.photo_errors import PhotoError
 from captioner.photo_reader import PhotoReader
 
 ALTERNATIVES = (("cat", 0.2), ("<b>x</b>", 0.004))

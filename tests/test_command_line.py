@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,8 +16,8 @@ import torch
 
 import captioner.__main__ as command_line
 from captioner import Caption, DecodingOptions, ImageCaptioningModel
-from captioner.command_line import captioning, parser
-from captioner.command_line.formats import percent
+from captioner.cli import parser
+from captioner.cli.formats import percent
 from tests.conftest import Run
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +61,7 @@ def test_photos_may_stand_before_between_and_after_flags(run: Run, folder: Path)
     assert [line.split("\t")[0] for line in lines] == [*map(str, paths), "-d.png"]
 
 
-@pytest.mark.parametrize("count", [7, 8, 9, 17])
+@pytest.mark.parametrize("count", [15, 16, 17, 33])
 def test_order_holds_across_batches_and_bad_photos(run: Run, folder: Path, count: int) -> None:
     names = [("a", "b", "gone", "c", "d")[number % 5] for number in range(count)]
     status, lines, errors = run(*(folder / f"{name}.png" for name in names))
@@ -85,8 +86,8 @@ def test_memory_does_not_grow_with_the_photos(
         return original(self, photos, options)
 
     monkeypatch.setattr(ImageCaptioningModel, "generate_n_best", watch)
-    run(*[folder / "a.png"] * 19)
-    assert sizes == [0, 8, 8, 3]  # the first looks at the options alone
+    run(*[folder / "a.png"] * 35)
+    assert sizes == [0, 16, 16, 3]  # the first looks at the options alone
     sizes.clear()
     run("-", "--batch-size", 5, stdin=f"{folder / 'a.png'}\n".encode() * 12)
     assert sizes == [0, 5, 5, 2]
@@ -102,13 +103,95 @@ def test_a_folder_stands_for_the_photos_in_it(run: Run, folder: Path) -> None:
     assert names == ["b.png", "c.png", "d.png", "e.PNG"]
 
 
+def test_a_folder_is_searched_below_too(run: Run, folder: Path) -> None:
+    for number, inner in enumerate(("b", "a/deep", ".hidden/inner", "c.jpg")):
+        (folder / inner).mkdir(parents=True)
+        shutil.copy(folder / "a.png", folder / inner / f"{number}.png")
+    status, lines, errors = run(folder)
+    assert (status, errors) == (0, "")
+    assert [line.split("\t")[0] for line in lines] == [
+        str(folder / name)
+        for name in (
+            "a.png", "b.png", "c.png", "d.png", "a/deep/1.png", "b/0.png", "c.jpg/3.png",
+        )
+    ]  # fmt: skip
+    assert len(run(folder / ".hidden")[1]) == 1  # it is named
+
+
+def test_links_of_folders_lead_nowhere_and_links_of_photos_do(run: Run, folder: Path) -> None:
+    """A link to a folder above it would be a loop."""
+    (folder / "inner").mkdir()
+    (folder / "inner" / "loop").symlink_to(folder)
+    (folder / "inner" / "link.png").symlink_to(folder / "a.png")
+    (folder / "inner" / "itself.png").symlink_to(folder / "inner" / "itself.png")
+    status, lines, errors = run(folder)
+    assert status == 1
+    names = [str(Path(line.split("\t")[0]).relative_to(folder)) for line in lines]
+    assert names == ["a.png", "b.png", "c.png", "d.png", "inner/link.png"]
+    assert "itself.png cannot be read (Too many levels of symbolic links)" in errors
+    linked = folder.parent / "linked"
+    linked.symlink_to(folder)
+    assert len(run(linked)[1]) == 5  # it is named
+
+
+def test_a_folder_below_that_may_not_be_read_stops_no_other(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return original(path)
+
+    for name in ("locked", "open"):
+        (folder / name).mkdir()
+        shutil.copy(folder / "a.png", folder / name)
+    monkeypatch.setattr(os, "scandir", refuse)
+    status, lines, errors = run(folder)
+    assert (status, len(lines)) == (1, 5)
+    assert errors == f"captioner: [Errno 13] Permission denied: '{folder / 'locked'}'\n"
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_captions_do_not_depend_on_the_batch_or_on_bad_photos_in_it(
+    run: Run, folder: Path, checkpoint: Path, damaged: Path, batch_size: int
+) -> None:
+    paths = [folder / "a.png", damaged, folder / "b.png", folder / "gone.png", folder / "c.png"]
+    status, lines, _ = run(*paths, "--format", "jsonl", "--batch-size", batch_size)
+    assert status == 1
+    assert len(lines) == 3
+    for line, path in zip(map(json.loads, lines), paths[::2], strict=True):
+        wanted = captioner_says(checkpoint, path).to_json()
+        assert line["photo"] == str(path)
+        assert line["score"] == pytest.approx(wanted["score"], abs=2e-4)
+        for word, other in zip(line["words"], wanted["words"], strict=True):
+            assert word["text"] == other["text"]
+            assert word["probability"] == pytest.approx(other["probability"], abs=2e-4)
+
+
+def test_the_readable_photos_of_a_batch_are_encoded_in_batches(
+    run: Run, folder: Path, damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    original = ImageCaptioningModel.encode_batch
+
+    def watch(self: ImageCaptioningModel, photos: list[Any]) -> Any:
+        sizes.append(len(photos))
+        return original(self, photos)
+
+    monkeypatch.setattr(ImageCaptioningModel, "encode_batch", watch)
+    run(folder, damaged, folder / "a.png", folder / "gone.png", "--batch-size", 6)
+    assert sizes == [4, 1]
+
+
 def test_a_folder_of_one_photo_still_names_it(run: Run, folder: Path) -> None:
     for name in "bcd":
         (folder / f"{name}.png").unlink()
     assert run(folder)[1][0].startswith(f"{folder / 'a.png'}\t")
 
 
-def test_a_folder_without_photos_is_complained_of(run: Run, tmp_path: Path) -> None:
+def test_a_folder_without_photos_is_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     status, lines, errors = run(tmp_path / "empty")
     assert (status, lines) == (1, [])
@@ -145,7 +228,7 @@ def test_a_photo_that_its_decoder_fails_on_stops_no_batch(
     assert f"{damaged} is damaged or incomplete (" in errors
 
 
-def test_a_folder_that_may_not_be_read_is_complained_of(
+def test_a_folder_that_may_not_be_read_is_reported(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: str) -> Any:
@@ -171,7 +254,7 @@ def test_one_photo_on_standard_input_is_named(run: Run, folder: Path) -> None:
     assert run("-") == (0, [], "")
 
 
-def test_standard_input_that_cannot_be_read_is_complained_of(
+def test_standard_input_that_cannot_be_read_is_reported(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(io.BytesIO):
@@ -260,10 +343,12 @@ def test_banned_words_stand_between_commas_and_spaces(given: str, words: list[st
     assert settings.options.banned_words == tuple(words)
 
 
-def test_a_banned_word_that_the_model_does_not_know_is_told(run: Run, folder: Path) -> None:
+def test_a_banned_word_that_the_model_does_not_know_is_reported(run: Run, folder: Path) -> None:
     status, lines, errors = run(folder / "a.png", "--banned-words", "Dog,dgo")
     assert (status, len(lines)) == (0, 1)
-    assert errors == "captioner: the model does not know 'dgo', and so never says it\n"
+    assert (
+        errors == "captioner: the model does not know the banned word 'dgo', and so never uses it\n"
+    )
 
 
 def test_every_decoding_option_has_a_flag_with_its_default(run: Run) -> None:
@@ -312,9 +397,9 @@ def test_own_words_are_scored_beside_the_models(run: Run, folder: Path, checkpoi
     shown = f"the {the}  zebra {zebra} (unknown)  , {comma} (unknown)  runs {runs}"
     assert lines == [
         str(own),
-        f"your words: {shown}",
-        f"how surprised the model is (perplexity): {scored.perplexity:.1f} at your words, "
-        f"{own.perplexity:.1f} at its own",
+        f"your caption: {shown}",
+        f"perplexity: {scored.perplexity:.1f} for your caption, {own.perplexity:.1f} for the "
+        "model's",
     ]
     _, lines, _ = run(path, path, "--caption", words, "--num-captions", 2)
     assert len(lines) == 8
@@ -361,7 +446,7 @@ def test_words_that_the_model_cannot_use_are_refused_before_a_photo_is_read(
     def read(*_: Any) -> Any:
         raise AssertionError("a photo was read")
 
-    monkeypatch.setattr(captioning, "_encode", read)
+    monkeypatch.setattr(command_line, "caption_batches", read)
     status, lines, errors = run("gone.jpg", *arguments)
     assert (status, lines) == (2, [])
     assert message in errors
@@ -379,8 +464,12 @@ def test_words_that_the_model_cannot_use_are_refused_before_a_photo_is_read(
         (("x.jpg", "--device", "meta"), "meta cannot be used here: "),
         (("x.jpg", "--overlays", __file__), "File exists"),
         (("x.jpg", "--gif", __file__), "File exists"),
-        (("x.jpg", "--batch-size", "0"), "batch_size must be from 1 to 4096, got 0"),
+        (("x.jpg", "--batch-size", "0"), "--batch-size must be from 1 to 4096, got 0"),
         (("x.jpg", "--top-k", "3"), "set temperature above 0"),
+        (("x.jpg", "--ray-address", "auto"), "set --ray-workers"),
+        (("x.jpg", "--num-gpus", "0"), "set --ray-workers"),
+        (("x.jpg", "--output", "x.csv", "--resume"), "--resume is for JSON Lines: name the output"),
+        (("x.jpg", "--output", "x", "--resume"), "or set --format jsonl"),
         (("x.jpg", "--diversity", "1"), "set --num-captions"),
         (
             ("x.jpg", "--diversity=1", "--num-captions=2", "--temperature=1"),
@@ -423,12 +512,12 @@ def test_bad_photos_do_not_stop_the_rest(run: Run, folder: Path) -> None:
     status, lines, errors = run(folder / "text.jpg", long, folder / "gone.jpg", folder / "a.png")
     assert status == 1
     assert [line.split("\t")[0] for line in lines] == [str(folder / "a.png")]
-    complaints = errors.splitlines()
-    assert len(complaints) == 3
-    assert all(complaint.startswith("captioner: ") for complaint in complaints)
-    assert "text.jpg is not a photo" in complaints[0]
-    assert long in complaints[1]
-    assert "gone.jpg" in complaints[2]
+    messages = errors.splitlines()
+    assert len(messages) == 3
+    assert all(message.startswith("captioner: ") for message in messages)
+    assert "text.jpg is not a photo" in messages[0]
+    assert long in messages[1]
+    assert "gone.jpg" in messages[2]
 
 
 def test_ctrl_c_ends_without_a_traceback(
@@ -437,7 +526,7 @@ def test_ctrl_c_ends_without_a_traceback(
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line, "caption_photos", interrupt)
+    monkeypatch.setattr(command_line, "caption_batches", interrupt)
     assert run(folder / "a.png") == (130, [], "")
 
 
@@ -467,7 +556,7 @@ def test_a_full_disk_ends_without_a_traceback(
     assert errors == "captioner: standard output cannot be written: No space left on device\n"
 
 
-def test_no_standard_output_is_complained_of(
+def test_a_closed_standard_output_is_reported(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
@@ -477,7 +566,7 @@ def test_no_standard_output_is_complained_of(
     assert run(folder / "a.png", "--output", tmp_path / "out.txt")[0] == 0
 
 
-def test_a_caption_that_standard_output_has_no_letters_for_is_complained_of(
+def test_a_caption_that_standard_output_cannot_encode_is_reported(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "a.png").rename(folder / "ü.png")
@@ -485,7 +574,7 @@ def test_a_caption_that_standard_output_has_no_letters_for_is_complained_of(
     monkeypatch.setattr(sys, "stdout", narrow)
     status, _, errors = run(folder)
     assert status == 1
-    assert "standard output cannot be given it in ascii; use --output" in errors
+    assert "standard output cannot encode it in ascii; use --output" in errors
     assert narrow.buffer.getvalue().count(b"\n") == 3  # type: ignore[attr-defined]
 
 
@@ -494,7 +583,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_sees_how_far_the_run_is_and_complaints_above(
+def test_a_terminal_shows_progress_and_errors_above_it(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
 from tests.fuzz_photos import read_damaged
 
 WIDTH, HEIGHT = 60, 40

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captioner import photo_files
+from captioner import images
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
 
 PATIENCE_SECONDS = 60
 
@@ -91,9 +91,9 @@ def test_a_photo_that_may_not_be_read_says_so(tmp_path: Path) -> None:
 
 def test_a_file_of_very_many_bytes_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "large.png").touch()
-    os.truncate(tmp_path / "large.png", photo_files.MAX_BYTES + 1)
+    os.truncate(tmp_path / "large.png", images.MAX_BYTES + 1)
     error = refusal(tmp_path / "large.png")
-    assert (error.code, error.values["max_bytes"]) == ("too_many_bytes", photo_files.MAX_BYTES)
+    assert (error.code, error.values["max_bytes"]) == ("too_many_bytes", images.MAX_BYTES)
 
 
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:

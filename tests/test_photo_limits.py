@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from captioner import photo_limits
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
-from captioner.photo_headers import hide_exif
+from captioner.photo_limits import hide_exif
 
 MEGABYTE = 1 << 20
 

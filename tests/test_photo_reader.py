@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captioner.errors import PhotoError
 from captioner.images import load_image
-from captioner.photo_errors import PhotoError
 from captioner.photo_reader import PhotoReader
 from tests.fuzz_photos import valid_files
 
@@ -250,7 +250,9 @@ def test_a_worker_that_cannot_start_is_a_fault_of_the_program_not_of_the_photo(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
         PhotoReader(workers=1) as reader,
-        pytest.raises(RuntimeError, match="no process to read photos starts: exit status 1"),
+        pytest.raises(
+            RuntimeError, match="no process can be started to read photos: exit status 1"
+        ),
     ):
         reader.read(SMALL)
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from captioner import Caption, Word, load_model
-from captioner.command_line import pictures
-from captioner.command_line.listing import Listed
-from captioner.command_line.pictures import Pictures
+from captioner.cli import pictures
+from captioner.cli.photos import Listed
+from captioner.cli.pictures import Pictures
 from tests.conftest import Run
 
 
@@ -139,16 +139,16 @@ def test_no_picture_takes_the_place_of_its_photo(
     assert (tmp_path / "a-2-sheet.png").exists()
 
 
-def test_a_run_that_goes_on_gives_the_names_that_a_whole_one_would(
+def test_a_resumed_run_gives_pictures_the_names_that_a_whole_one_would(
     run: Run, photos: list[Image.Image], tmp_path: Path
 ) -> None:
-    """Else the pictures of a photo done now would replace those of one of its name done before."""
+    """Otherwise they would replace those of a photo of the same name that was done before."""
     paths = [tmp_path / name / "a.png" for name in "xyz"]
     for path, photo in zip(paths, photos, strict=False):
         path.parent.mkdir()
         photo.save(path)
     gifs = tmp_path / "gifs"
-    arguments = ("--gif", gifs, "--output", tmp_path / "out.txt", "--max-length", 2)
+    arguments = ("--gif", gifs, "--output", tmp_path / "out.jsonl", "--max-length", 2)
     paths[0].rename(tmp_path / "away")
     assert run(*paths[:2], *arguments)[0] == 1
     (before,) = gifs.iterdir()

@@ -1,4 +1,4 @@
-"""Large collections: what a Ray Data actor makes of a batch, and the program around it.
+"""Large collections: what a Ray Data actor makes of a batch, and `captioner --ray-workers`.
 
 On a real Ray cluster of two workers, on this machine.
 """
@@ -11,7 +11,6 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ import ray.data
 import torch
 from PIL import Image
 
+import captioner.__main__ as command_line
 from captioner import Caption, DecodingOptions, ModelConfig, PreprocessConfig, Vocabulary, ray_data
 from captioner.checkpoint import load_model, save_model
 from captioner.parquet import plain_text, read_errors, row_schema, write_tables
@@ -81,7 +81,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """A cluster of two workers, started as the program starts one; its address."""
+    """A cluster of two workers, started as the command starts one; its address."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED"):
             patch.setenv(name, "")  # so that it is put back
@@ -95,12 +95,13 @@ def cluster() -> Iterator[str]:
 def command(
     cluster: str, collection: Collection, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The program run on all photos: its output folder, and how it ended."""
+    """The command run on all photos: its output folder, and how it ended."""
     output = tmp_path_factory.mktemp("output") / "new"
-    paths = [str(collection.photos), str(output), "--checkpoint", str(collection.checkpoint)]
-    options = ["--address", cluster, "--workers", "2", "--batch-size", "2", "--beam-size", "2"]
+    paths = [collection.photos, "--output", output, "--checkpoint", collection.checkpoint]
+    ray_flags = ["--ray-address", cluster, "--ray-workers", "2"]
+    options = ["--batch-size", "2", "--beam-size", "2"]
     done = subprocess.run(
-        [sys.executable, "-m", "captioner.ray_data", *paths, *options],
+        [sys.executable, "-m", "captioner", *map(str, paths), *ray_flags, *options],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -112,12 +113,15 @@ def command(
 
 @pytest.fixture
 def run(collection: Collection, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the program in this process: exit status, standard output, lines of standard error."""
+    """Run the command in this process: exit status, standard output, lines of standard error."""
 
-    def run_with(*arguments: Any) -> tuple[int, str, list[str]]:
-        checkpoint = () if "--checkpoint" in arguments else ("--checkpoint", collection.checkpoint)
+    def run_with(photos: Path, output: Path, *arguments: Any) -> tuple[int, str, list[str]]:
+        flags = ["--output", output, *arguments]
+        for flag, value in (("--checkpoint", collection.checkpoint), ("--ray-workers", 2)):
+            if flag not in arguments:
+                flags += [flag, value]
         try:
-            status = ray_data.main([*map(str, (*arguments, *checkpoint))])
+            status = command_line.main([str(photos), *map(str, flags)])
         except SystemExit as exit_:
             status = int(exit_.code or 0)
         output, errors = capfd.readouterr()
@@ -214,6 +218,14 @@ def test_a_batch_without_photos_is_refused_by_its_columns(collection: Collection
         captioner({"image": ["a.jpg"]})
 
 
+def test_a_bad_photo_does_not_change_the_others_of_its_batch(collection: Collection) -> None:
+    captioner = PhotoCaptioner(collection.checkpoint)
+    first, second = collection.good[:2]
+    rows = captioner({"path": [first, "gone.jpg", second]}).to_pylist()
+    for row, path in zip(rows[::2], (first, second), strict=True):
+        assert_says(row, collection.caption(path))
+
+
 def test_an_actor_uses_one_thread(collection: Collection) -> None:
     torch.set_num_threads(2)
     PhotoCaptioner(collection.checkpoint)
@@ -277,7 +289,7 @@ def test_two_workers_share_the_photos_and_say_what_the_model_says_one_by_one(
     assert os.getpid() not in processes
 
 
-def test_the_program_captions_a_folder_and_the_folders_in_it(
+def test_the_command_captions_a_folder_and_the_folders_in_it(
     command: tuple[Path, subprocess.CompletedProcess[str]], collection: Collection
 ) -> None:
     output, done = command
@@ -288,10 +300,11 @@ def test_the_program_captions_a_folder_and_the_folders_in_it(
         assert_says(row, collection.caption(path, beam_size=2))
     assert bad["photo"] == str(collection.photos / "text.jpg")
     assert_failed(bad, "text.jpg is not a photo")
-    assert done.stdout.startswith("12 photos, 1 of them without a caption; ")
-    assert done.stdout.endswith(" a second by 2 workers, their start included\n")
-    said = [line for line in done.stderr.splitlines() if "core_worker.cc" not in line]  # Ray's own
+    assert done.stdout == ""
+    *said, summary = [line for line in done.stderr.splitlines() if "core_worker.cc" not in line]
     assert said == [f"captioner: {bad['error']}", "captioner: 12 of 12 photos"]
+    assert summary.startswith("captioner: 12 photos, 1 of them without a caption; ")
+    assert summary.endswith(" a second by 2 workers, including their start")
 
 
 def test_a_folder_with_captions_is_not_written_to_again(
@@ -299,10 +312,10 @@ def test_a_folder_with_captions_is_not_written_to_again(
 ) -> None:
     output, _ = command
     before = {path: path.read_bytes() for path in output.iterdir()}
-    status, printed, complaints = run(collection.photos, output)
+    status, printed, errors = run(collection.photos, output)
     assert (status, printed) == (2, "")
-    assert complaints == [
-        f"captioner: {output} holds Parquet files: name another folder, or go on with --resume"
+    assert errors == [
+        f"captioner: {output} holds Parquet files: name another folder, or continue with --resume"
     ]
     assert {path: path.read_bytes() for path in output.iterdir()} == before
 
@@ -324,19 +337,19 @@ def test_resume_captions_the_rest_alone_and_keeps_what_there_is(
     kept = pa.Table.from_pylist([good, bad, *wanted[:5]], schema=row_schema())
     pq.write_table(kept, output / "first.parquet")
     arguments = (collection.photos, output, "--resume", "--batch-size", 1, "--beam-size", 2)
-    status, printed, complaints = run(*arguments)
-    assert status == 1
-    assert printed.startswith("12 photos, 1 of them without a caption; ")
-    said = [line for line in complaints if "core_worker.cc" not in line]  # Ray's own
+    status, printed, errors = run(*arguments)
+    assert (status, printed) == (1, "")
+    *said, summary = [line for line in errors if "core_worker.cc" not in line]  # Ray's own
+    assert summary.startswith("captioner: 12 photos, 1 of them without a caption; ")
     assert said == [f"captioner: {count} of 5 photos" for count in (2, 4, 5)]
     again = rows_in(output)
     assert [row["photo"] for row in again] == [row["photo"] for row in (*wanted, good, bad)]
     assert [row["caption"] for row in again[:10]] == [row["caption"] for row in wanted]
     assert pq.read_table(output / "first.parquet").equals(kept)
     assert len(list(output.glob("*.parquet"))) == 1 + 3
-    monkeypatch.setattr(ray_data, "caption_photos", lambda *_: pytest.fail("all were done"))
+    monkeypatch.setattr(ray_data, "caption_on_cluster", lambda *_: pytest.fail("all were done"))
     assert run(*arguments) == (
-        1, "12 photos, 1 of them without a caption; none were left to do\n", [],
+        1, "", ["captioner: 12 photos, 1 of them without a caption; all were done already"],
     )  # fmt: skip
 
 
@@ -350,9 +363,8 @@ def test_nothing_is_lost_when_all_photos_are_captioned_and_the_status_is_0(
     (path,) = (tmp_path / "output").glob("*.parquet")
     table = pq.read_table(path)
     pq.write_table(table.set_column(8, "error", pa.nulls(12, pa.string())), path)
-    status, printed, _ = run(collection.photos, tmp_path / "output", "--resume")
-    assert (status, printed) == (
-        0, "12 photos, 0 of them without a caption; none were left to do\n",
+    assert run(collection.photos, tmp_path / "output", "--resume") == (
+        0, "", ["captioner: 12 photos, 0 of them without a caption; all were done already"],
     )  # fmt: skip
 
 
@@ -367,11 +379,11 @@ def test_an_interruption_keeps_what_is_written(
         yield from tables("a.jpg")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ray_data, "caption_photos", interrupted)
+    monkeypatch.setattr(ray_data, "caption_on_cluster", interrupted)
     monkeypatch.setattr(ray_data, "connected", lambda *_: nullcontext())
-    status, printed, complaints = run(collection.photos, tmp_path / "output")
+    status, printed, errors = run(collection.photos, tmp_path / "output")
     assert (status, printed) == (130, "")
-    assert complaints[-1] == "captioner: interrupted; --resume goes on with the rest"
+    assert errors[-1] == "captioner: interrupted; --resume continues with the rest"
     assert read_errors(tmp_path / "output") == {"a.jpg": None}
 
 
@@ -387,12 +399,12 @@ def test_a_full_disk_leaves_no_broken_file(
 
     original = pq.write_table
     monkeypatch.setattr(pq, "write_table", full)
-    monkeypatch.setattr(ray_data, "caption_photos", lambda *_: iter(tables("a.jpg", "b.jpg")))
+    monkeypatch.setattr(ray_data, "caption_on_cluster", lambda *_: iter(tables("a.jpg", "b.jpg")))
     monkeypatch.setattr(ray_data, "connected", lambda *_: nullcontext())
-    status, _, complaints = run(collection.photos, tmp_path / "output")
+    status, _, errors = run(collection.photos, tmp_path / "output")
     assert status == 1
-    assert complaints[-1] == (
-        "captioner: [Errno 28] No space left on device; --resume goes on with the rest"
+    assert errors[-1] == (
+        "captioner: [Errno 28] No space left on device; --resume continues with the rest"
     )
     (path,) = (tmp_path / "output").iterdir()
     assert pq.read_table(path)["photo"].to_pylist() == ["a.jpg"]
@@ -407,14 +419,23 @@ def test_two_runs_never_write_the_same_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--workers", "0"), "--workers: must be a whole number above 0, got '0'"),
-        (("--batch-size", "x"), "--batch-size: must be a whole number above 0, got 'x'"),
+        (("--ray-workers", "0"), "--ray-workers must be at least 1, got 0"),
+        (("--ray-workers", "x"), "--ray-workers: invalid int value: 'x'"),
+        (("--batch-size", "0"), "--batch-size must be from 1 to 4096, got 0"),
+        (("--output", "-"), "--ray-workers writes Parquet files: name a folder with --output"),
+        (("--diversity", "1"), "--diversity is for several captions of a beam search"),
+        (("--num-captions", "2"), "--num-captions cannot be used with --ray-workers"),
+        (("--caption", "a dog"), "--caption cannot be used with --ray-workers"),
+        (("--format", "jsonl"), "--format cannot be used with --ray-workers"),
+        (("--overwrite",), "--overwrite cannot be used with --ray-workers"),
+        (("--gif", "x"), "--gif cannot be used with --ray-workers"),
+        (("--device", "cpu:0"), "--device cannot be used with --ray-workers: set --num-gpus"),
         (("--beam-size", "0"), "beam_size must be from 1 to 100, got 0"),
         (("--beam", "2"), "unrecognized arguments: --beam"),
-        (("--top-k", "5"), "top_k and top_p are for drawing words"),
+        (("--top-k", "5"), "set temperature above 0"),
         (("--prefix", "a zebra"), "prefix holds a word that the model does not know: a, zebra"),
         (("--num-gpus", "-1"), "--num-gpus must be at least 0, got -1"),
-        (("--num-gpus", "1"), "for --workers 2 needs 2 GPUs, and this machine has 1"),
+        (("--num-gpus", "1"), "2 workers with 1 GPUs each need 2 GPUs, and this machine has 1"),
         (("--checkpoint", "gone/folder"), "no checkpoint folder gone/folder"),
     ],
 )
@@ -430,25 +451,22 @@ def test_wrong_usage_ends_with_status_2_before_ray_starts(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(ray_data, "connected", lambda *_: pytest.fail("Ray was started"))
-    status, printed, complaints = run(collection.photos, tmp_path / "output", *arguments)
+    status, printed, errors = run(collection.photos, tmp_path / "output", *arguments)
     assert (status, printed) == (2, "")
-    assert message in complaints[-1]
+    assert message in errors[-1]
     assert not (tmp_path / "output").exists()
 
 
-def test_folders_without_photos_and_folders_that_are_none_are_complained_of(
-    run: Run, tmp_path: Path
-) -> None:
+def test_folders_without_photos_and_missing_ones_are_reported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     (tmp_path / "empty" / "notes.txt").write_text("not a photo")
     for folder, message in (
-        (tmp_path / "empty", f"captioner: there are no photos in {tmp_path / 'empty'}, of .jpg, "),
+        (tmp_path / "empty", f"captioner: {tmp_path / 'empty'} is a folder without photos: "),
         (tmp_path / "gone", "captioner: [Errno 2] No such file or directory: "),
-        (tmp_path / "empty" / "notes.txt", "captioner: [Errno 20] Not a directory: "),
     ):
-        status, printed, (complaint,) = run(folder, tmp_path / "output")
+        status, printed, (error,) = run(folder, tmp_path / "output")
         assert (status, printed) == (2, "")
-        assert complaint.startswith(message)
+        assert error.startswith(message)
     assert not (tmp_path / "output").exists()
 
 
@@ -457,22 +475,22 @@ def test_other_peoples_parquet_files_are_not_resumed(
 ) -> None:
     for content in (pa.table({"x": [1]}), pa.table({"photo": ["a.jpg"]})):
         pq.write_table(content, tmp_path / "other.parquet")
-        status, _, (complaint,) = run(collection.photos, tmp_path, "--resume")
+        status, _, (error,) = run(collection.photos, tmp_path, "--resume")
         assert status == 2
-        assert "other.parquet is not a file of captions; name another folder" in complaint
+        assert "other.parquet is not a file of captions; name another folder" in error
     (tmp_path / "other.parquet").write_bytes(b"PAR1 and no more")
-    status, _, (complaint,) = run(collection.photos, tmp_path, "--resume")
+    status, _, (error,) = run(collection.photos, tmp_path, "--resume")
     assert status == 2
-    assert "other.parquet is not a file of captions; name another folder" in complaint
+    assert "other.parquet is not a file of captions; name another folder" in error
 
 
 def test_without_ray_it_says_how_to_install_it(
     collection: Collection, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    status, _, (complaint,) = run(collection.photos, tmp_path / "output")
+    status, _, (error,) = run(collection.photos, tmp_path / "output")
     assert status == 2
-    assert 'this needs Ray: pip install "captioner[ray]"' in complaint
+    assert 'this needs Ray: pip install "captioner[ray]"' in error
 
 
 def test_an_address_without_a_cluster_ends_with_status_2(
@@ -485,16 +503,16 @@ def test_an_address_without_a_cluster_ends_with_status_2(
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "init", nobody)
     for setting, arguments, address in (
-        ("", ("--address", "host:1"), "host:1"), ("host:1", (), "host:1"), ("", (), "local"),
+        ("", ("--ray-address", "host:1"), "host:1"), ("host:1", (), "host:1"), ("", (), "local"),
     ):  # fmt: skip
         monkeypatch.setenv("RAY_ADDRESS", setting)
-        status, _, complaints = run(collection.photos, tmp_path / "output", *arguments)
-        assert (status, complaints) == (2, [f"captioner: no cluster at {address}"])
+        status, _, errors = run(collection.photos, tmp_path / "output", *arguments)
+        assert (status, errors) == (2, [f"captioner: no cluster at {address}"])
 
 
-def test_every_decoding_option_has_a_flag(run: Run) -> None:
-    status, printed, _ = run("--help")
-    assert status == 0
-    flags = {f"--{field.name.replace('_', '-')}" for field in fields(DecodingOptions)}
-    assert flags <= set(printed.split())
-    assert max(map(len, printed.splitlines())) <= 100
+def test_photos_are_listed_once_each_by_their_absolute_paths(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(collection.photos)
+    listed = command_line._list_for_cluster(["text.jpg", ".", str(collection.photos / "inner")])
+    assert listed == [str(collection.photos / "text.jpg"), *collection.good]

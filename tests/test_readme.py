@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from captioner import load_model
-from tests.serving import serving
+from tests.serving import VisitorFiles, serving
 from train.__main__ import STAGES
 from train.report import attention_table, score_table, table
 
@@ -55,7 +55,7 @@ def test_the_python_code_runs(folder_with_a_photo: Path) -> None:
     local = [block for block in blocks("python") if LOCAL_ADDRESS not in block]
     assert len(local) >= 2
     printed = io.StringIO()
-    names: dict[str, Any] = {}  # later blocks go on from earlier ones
+    names: dict[str, Any] = {}  # later blocks use names of earlier ones
     with contextlib.redirect_stdout(printed):
         for block in local:
             exec(block, names)
@@ -67,7 +67,10 @@ def test_the_endpoint_answers_as_the_readme_asks_it(folder_with_a_photo: Path) -
     (block,) = [block for block in blocks("python") if LOCAL_ADDRESS in block]
     *preparation, call = block.strip().splitlines()
     names: dict[str, Any] = {}
-    with serving(load_model(), folder_with_a_photo / "cache") as address:
+    with (
+        VisitorFiles(folder_with_a_photo / "files") as files,
+        serving(load_model(), files) as address,
+    ):
         exec("\n".join(preparation), names)
         quiet = call.replace(f'"{LOCAL_ADDRESS}"', f"{address!r}, verbose=False")
         answer = eval(quiet, names)

@@ -6,7 +6,7 @@ The viewer shows them in the browser's language, by code: see `errors` in `local
 import math
 from typing import Any
 
-from captioner.photo_errors import PhotoError
+from captioner.errors import PhotoError
 
 MESSAGES = {
     "no_photo": "There is no photo yet. Choose one, and it will be captioned.",

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from captioner.captions import Caption, Occlusion
+from captioner.errors import PhotoError
 from captioner.images import Photo
 from captioner.model import Features
 from captioner.options import DecodingOptions
@@ -29,7 +30,6 @@ from captioner.page.components import COLOUR_MAPS, View, Waiting
 from captioner.page.errors import PageError, error_data
 from captioner.page.line import Job, Line, LineFullError, Ticket
 from captioner.page.request_log import BUSY, FAULT, LEFT, OK, REFUSED, log_request
-from captioner.photo_errors import PhotoError
 from captioner.visualization import SPOTLIGHT, animate, save_animation
 
 NUM_CAPTIONS = 3

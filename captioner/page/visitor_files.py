@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import IO
 
-from captioner.photo_errors import PhotoError
-from captioner.photo_files import read_file
+from captioner.errors import PhotoError
+from captioner.images import read_file
 
 try:
     import fcntl

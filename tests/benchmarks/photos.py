@@ -24,11 +24,11 @@ import numpy as np
 from PIL import Image
 
 from captioner.images import READ_MIN_SIDE, load_image
-from captioner.photo_headers import MAX_READS
 from captioner.photo_limits import (
     MAX_DEEP_PIXELS,
     MAX_FORMAT_PIXELS,
     MAX_PIXELS,
+    MAX_READS,
     MAX_RLE_PIXELS,
     MAX_SIDE,
 )

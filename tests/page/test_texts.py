@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pytest
 
 import app
-from captioner import photo_errors
+from captioner.errors import PhotoError
 from captioner.page import about_section, errors, page_texts, read_texts
 from captioner.page.components import COLOUR_MAPS
 from captioner.page.texts import LANGUAGES
@@ -26,7 +26,7 @@ SOURCES = [
     if part.suffix in (".html", ".js", ".py")
 ]
 REPORT = Path(app.__file__).parent / "checkpoints" / app.REPORT
-ERRORS = {**photo_errors.MESSAGES, **errors.MESSAGES}
+ERRORS = {**PhotoError.MESSAGES, **errors.MESSAGES}
 
 
 def placeholders(text: str) -> set[str]:
@@ -73,7 +73,7 @@ def test_what_is_wrong_with_a_file_comes_with_a_code_and_no_path(
     assert view is not None
     assert view.error is not None
     assert reason in view.error["message"]
-    assert view.error["code"] in photo_errors.MESSAGES
+    assert view.error["code"] in PhotoError.MESSAGES
     assert str(tmp_path) not in json.dumps(view.error)
     for language in LANGUAGES:
         text = read_texts(language)["errors"][view.error["code"]]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import captioner.page.visitor_files as module
+from captioner.errors import PhotoError
 from captioner.page import VisitorFiles
 from captioner.page.visitor_files import LOCK_FILE, PREFIX, delete_abandoned
-from captioner.photo_errors import PhotoError
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,8 +1,8 @@
-"""Where captions go: standard output, or a file that a later run can go on with.
+"""Where captions go: standard output, or a file that a later run can resume; and messages.
 
 Knows bytes and records; knows nothing of what a record says. A file gets all records of a photo at
-once, when everything about the photo is done, and straight from this process to the system: a kill
-loses nothing but the photos in work.
+once, when everything about the photo is done, and without a buffer in this process: a run that is
+killed loses only the photos that it was working on.
 """
 
 import contextlib
@@ -13,12 +13,37 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
-from captioner.command_line.formats import Format, Record
+from tqdm import tqdm
+
+from captioner.cli.formats import JsonLines
 
 ENCODING, ON_BAD_NAMES = "utf-8", "surrogateescape"
-"""Paths go out as they came in, whatever they hold."""
+"""Paths are written byte for byte as they were read, even those that are not valid text."""
+
+
+def print_error(message: str) -> None:
+    """Print a message to stderr, on a line of its own above the progress bar, if there is one."""
+    if sys.stderr is not None:
+        tqdm.write(f"captioner: {message}", file=sys.stderr)
+
+
+def wants_progress(to_file: bool) -> bool:
+    """Whether stderr is a terminal, and the captions do not go to that terminal themselves."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return False
+    return to_file or sys.stdout is None or not sys.stdout.isatty()
+
+
+def progress_bar(total: int | None, shown: bool) -> "tqdm[NoReturn]":
+    """A bar that counts photos; to be closed.
+
+    Args:
+        total: how many there will be, if known.
+        shown: False makes an invisible bar.
+    """
+    return tqdm(total=total, disable=not shown, unit=" photos", file=sys.stderr, dynamic_ncols=True)
 
 
 class OutputError(Exception):
@@ -27,19 +52,19 @@ class OutputError(Exception):
 
 @dataclass(frozen=True)
 class Recorded:
-    """What an output file holds already."""
+    """What an output file already holds."""
 
     photos: Counter[str] = field(default_factory=Counter)
-    """How often all records of a photo are there, by its name in the format."""
+    """How often all records of a photo are there, by its path."""
     end: int = 0
-    """Where in the file the last of them ends, in bytes; what comes after is incomplete."""
+    """Where the last of them ends in the file, in bytes; what follows is incomplete."""
 
 
 class StandardOutput:
-    """Writes records to standard output, each as soon as it is there."""
+    """Writes records to standard output, without delay."""
 
     keeps_failures = True
-    """A photo that was captioned is written, also if something else about it failed."""
+    """A captioned photo is written even if its pictures failed."""
 
     def __init__(self, header: str) -> None:
         """Write the header.
@@ -59,8 +84,8 @@ class StandardOutput:
 
         Raises:
             BrokenPipeError: the reader is gone.
-            OutputError: the disk is full, or something else is the matter with it.
-            ValueError: its encoding lacks a letter of the text.
+            OutputError: it cannot be written, such as when the disk is full.
+            ValueError: its encoding lacks a character of the text.
         """
         try:
             with _standard_output_errors():
@@ -68,21 +93,21 @@ class StandardOutput:
                 sys.stdout.flush()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"standard output cannot be given it in {error.encoding}; use --output"
+                f"standard output cannot encode it in {error.encoding}; use --output"
             ) from error
 
     def close(self) -> None:
-        """Leave it open: it is not ours."""
+        """Do nothing: standard output belongs to the process."""
 
 
 class OutputFile:
-    """Writes records to a file, unbuffered, from a place on."""
+    """Appends records to a file, unbuffered."""
 
     keeps_failures = False
-    """A photo is written when all about it is done: one that failed shall be tried again."""
+    """A photo is written when its pictures are too: one that failed is tried again."""
 
     def __init__(self, path: Path, header: str, recorded: Recorded) -> None:
-        """Open the file, cut off what is incomplete, and write the header if nothing is left.
+        """Open the file, cut off an incomplete record, and write the header if nothing is left.
 
         Raises:
             BrokenPipeError, OutputError: as `write`.
@@ -98,11 +123,11 @@ class OutputFile:
             self.write(header)
 
     def write(self, text: str) -> None:
-        """Write the records of a photo; all, or where the disk is full, none.
+        """Write the records of a photo: all, or none if that fails.
 
         Raises:
             BrokenPipeError: the file is a pipe, and the reader is gone.
-            OutputError: the disk is full, or something else is the matter with it.
+            OutputError: it cannot be written, such as when the disk is full.
         """
         rest = memoryview(text.encode(ENCODING, ON_BAD_NAMES))
         size = len(rest)
@@ -125,7 +150,7 @@ Output = StandardOutput | OutputFile
 
 
 def flush_standard_output() -> None:
-    """Let go what was written, so that the interpreter need not at its end.
+    """Flush standard output before the interpreter does, which could not report an error.
 
     Raises:
         BrokenPipeError, OutputError: as StandardOutput.write.
@@ -135,13 +160,16 @@ def flush_standard_output() -> None:
             sys.stdout.flush()
 
 
-def examine_output(path: Path, form: Format, resume: bool, overwrite: bool) -> Recorded:
+def examine_output(path: Path, resumed: JsonLines | None, overwrite: bool) -> Recorded:
     """Look at an output file before anything is written to it.
+
+    Args:
+        resumed: how its records were written, if it is to be resumed.
 
     Raises:
         FileNotFoundError: its folder does not exist.
         OSError: it cannot be read.
-        ValueError: it may not be written to, and what to do.
+        ValueError: it must not be written to, and what to do instead.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} for {path.name}; make it first")
@@ -150,66 +178,43 @@ def examine_output(path: Path, form: Format, resume: bool, overwrite: bool) -> R
     if overwrite or not path.exists() or (path.is_file() and not path.stat().st_size):
         return Recorded()
     if not path.is_file():  # a pipe or a device: there is nothing in it to lose
-        if resume:
-            raise ValueError(f"{path} is no file that could be gone on with")
+        if resumed:
+            raise ValueError(f"{path} is not a regular file, and so cannot be resumed")
         return Recorded()
-    if not resume:
-        raise ValueError(f"{path} exists: --resume goes on with it, --overwrite begins it anew")
+    if not resumed:
+        raise ValueError(f"{path} exists: --overwrite replaces it, --resume continues JSON Lines")
     with path.open("rb") as file:
-        return _read_back(file, form, path)
+        return _read_back(file, resumed, path)
 
 
-def _read_back(file: BinaryIO, form: Format, path: Path) -> Recorded:
-    """Find the photos of which all records are there, and where the last of them ends."""
+def _read_back(file: BinaryIO, form: JsonLines, path: Path) -> Recorded:
+    """Find the photos whose records are all there, and where the last of them ends."""
     done: Counter[str] = Counter()
-    begun: list[Record] = []  # the records so far of the photo that is being read
-    start = end = 0  # of these records
-    header = form.header
-    for number, (text, record_end) in enumerate(_records(file, form), start=1):
-        if number == 1 and header:
-            if text != header:
-                raise _foreign(path, number, "another line stands where the columns are named")
-            start = end = record_end
-            continue
+    photo, rank, start, end = "", 0, 0, 0  # of the photo being read; its records start at `start`
+    for number, line in enumerate(file, start=1):  # split at \n alone
+        if not line.endswith(b"\n"):  # cut off
+            break
         try:
-            record = form.read(text)
+            record = form.read(line.decode(ENCODING, ON_BAD_NAMES))
+            if record.rank != 1 and record != (photo, rank + 1):
+                raise ValueError("its rank is not the next one")
         except ValueError as error:
             raise _foreign(path, number, str(error)) from error
-        if begun and _is_next_photo(record, begun, form):
-            done[begun[0].photo] += 1
-            begun, start = [], end
-        begun.append(record)
-        end = record_end
-    if len(begun) == form.most_records:
-        done[begun[0].photo] += 1
-        start = end
+        if record.rank == 1:
+            done[photo] += end > start
+            start = end
+        photo, rank = record
+        end += len(line)
+        if rank == form.num_captions:
+            done[photo] += 1
+            photo, rank, start = "", 0, end
     if not end:
         _check_cut_off(file, form, path)
-    return Recorded(done, start)
+    return Recorded(+done, start)
 
 
-def _is_next_photo(record: Record, begun: list[Record], form: Format) -> bool:
-    """Whether a record is of another answer than those before it; of the same photo, perhaps."""
-    return (
-        record.photo != begun[0].photo
-        or len(begun) == form.most_records
-        or record.key in {other.key for other in begun}
-    )
-
-
-def _records(file: BinaryIO, form: Format) -> Iterator[tuple[str, int]]:
-    """Each whole record with the place where it ends, in bytes; not one that was cut off."""
-    record, end = b"", 0
-    for line in file:
-        record, end = record + line, end + len(line)
-        open_quotes = form.multiline and record.count(b'"') % 2
-        if line.endswith(b"\n") and not open_quotes:
-            yield record.decode(ENCODING, ON_BAD_NAMES), end
-            record = b""
-
-
-def _check_cut_off(file: BinaryIO, form: Format, path: Path) -> None:
-    """Refuse a file without any record that is not the first one of ours, cut off."""
+def _check_cut_off(file: BinaryIO, form: JsonLines, path: Path) -> None:
+    """Refuse a file without a complete record, unless it begins as a record does."""
     file.seek(0)
     beginning = file.read(io.DEFAULT_BUFFER_SIZE).decode(ENCODING, ON_BAD_NAMES)
     if not form.may_begin(beginning):
@@ -218,14 +223,14 @@ def _check_cut_off(file: BinaryIO, form: Format, path: Path) -> None:
 
 def _foreign(path: Path, number: int, reason: str) -> ValueError:
     return ValueError(
-        f"{path} cannot be gone on with: record {number} is none that this command would have "
-        f"written with these options ({reason}); name another file, or --overwrite"
+        f"{path} cannot be resumed: line {number} is not one that this command would have written "
+        f"with these options ({reason}); name another file, or --overwrite"
     )
 
 
 @contextlib.contextmanager
 def _output_errors(name: str) -> Iterator[None]:
-    """Tell errors of the output from others; a reader that is gone stays a BrokenPipeError."""
+    """Turn errors of the output into OutputError, except for a reader that went away."""
     try:
         yield
     except BrokenPipeError:
@@ -240,7 +245,7 @@ def _standard_output_errors() -> Iterator[None]:
         with _output_errors("standard output"):
             yield
     except (BrokenPipeError, OutputError):
-        # The interpreter flushes once more at its end: give it a place to.
+        # The interpreter flushes again when it exits, which must not fail.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

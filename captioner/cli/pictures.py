@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from captioner.captions import Caption
-from captioner.command_line.listing import Listed
+from captioner.cli.photos import Listed
 from captioner.images import load_image
 from captioner.visualization import animate, attention_sheet, overlay, save_animation
 
@@ -29,7 +29,7 @@ MAX_WORD_LETTERS = 30
 
 @dataclass
 class Pictures:
-    """Writes the pictures that are wanted, each photo's under a name of its own."""
+    """Which pictures to write; each photo's have a name of their own."""
 
     overlays: Path | None = None
     """Folder for one overlay per word, and a sheet with all of them."""
@@ -43,7 +43,7 @@ class Pictures:
 
     @property
     def folders(self) -> list[Path]:
-        """Those that are wanted."""
+        """Those that are used."""
         return [folder for folder in (self.overlays, self.sheets, self.gifs) if folder]
 
     def make_folders(self) -> None:
@@ -56,19 +56,19 @@ class Pictures:
             folder.mkdir(parents=True, exist_ok=True)
 
     def name(self, photos: Iterable[Listed]) -> Iterator[Listed]:
-        """Give each photo a name that no other photo of the run has, if pictures are wanted.
+        """Give each photo a name that no other photo of the run has, if pictures are written.
 
-        It hangs on the photos before it alone, not on what becomes of them: a run that goes on
-        where another stopped gives the same names.
+        It depends on the photos listed before it alone, not on whether they are captioned: a
+        resumed run gives the same names.
         """
         for photo in photos:
             yield photo._replace(picture_name=self._new_name(photo.path)) if self.folders else photo
 
     def write(self, photo: Listed, caption: Caption) -> None:
-        """Write all that is wanted of one photo.
+        """Write all pictures of one photo.
 
         Raises:
-            OSError, ValueError: a file cannot be written, or the photo is gone.
+            OSError, ValueError: a file cannot be written, or the photo no longer be read.
         """
         if not self.folders:
             return
@@ -87,7 +87,7 @@ class Pictures:
     def _write_sheet(self, image: Image.Image, caption: Caption, path: Path) -> None:
         image.thumbnail((SHEET_PHOTO_SIDE, SHEET_PHOTO_SIDE), Image.Resampling.LANCZOS)
         sheet = attention_sheet(image, caption)
-        with warnings.catch_warnings():  # of letters that the font lacks; boxes stand for them
+        with warnings.catch_warnings():  # of characters that the font lacks, drawn as boxes
             warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
             sheet.savefig(path, dpi=SHEET_DOTS_PER_INCH)
 
@@ -103,5 +103,5 @@ class Pictures:
 
 
 def _safe_word(word: str) -> str:
-    """A word as part of a file name: letters, digits and `_`; never `-`, which stands between."""
+    """A word as part of a file name: letters, digits and `_`, not `-`, which separates parts."""
     return re.sub(r"\W+", "_", word)[:MAX_WORD_LETTERS]

@@ -1,0 +1,41 @@
+"""Batches of photos of which some may be unreadable, for the command line and for Ray."""
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from captioner.images import READ_MIN_SIDE, Photo, load_image
+from captioner.model import Features, ImageCaptioningModel
+
+BATCH_SIZE = 16
+"""Photos captioned together by default; few, so that memory stays small."""
+CPU_ENCODER_BATCH = 4
+"""Photos encoded at once on a CPU: more exceed its caches, and take longer each."""
+
+
+def encode_readable(
+    model: ImageCaptioningModel, photos: Sequence[Photo | OSError | ValueError]
+) -> list[Features | OSError | ValueError]:
+    """Encode those photos of a batch that can be read: together on a GPU, a few at a time on a CPU.
+
+    Args:
+        photos: an error in place of a photo is passed on as it is.
+
+    Returns:
+        For each photo its features, or why it cannot be read.
+    """
+    read = [_read(photo) for photo in photos]
+    images = [item for item in read if isinstance(item, Image.Image)]
+    size = CPU_ENCODER_BATCH if model.device.type == "cpu" else len(images) or 1
+    starts = range(0, len(images), size)
+    features = (part for start in starts for part in model.encode_batch(images[start:][:size]))
+    return [next(features) if isinstance(item, Image.Image) else item for item in read]
+
+
+def _read(photo: Photo | OSError | ValueError) -> Image.Image | OSError | ValueError:
+    if isinstance(photo, (OSError, ValueError)):
+        return photo
+    try:
+        return load_image(photo, READ_MIN_SIDE)
+    except (OSError, ValueError) as error:
+        return error

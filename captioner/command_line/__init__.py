@@ -1,1 +1,0 @@
-"""The command line, in parts; `captioner.__main__` puts them together."""
