@@ -31,6 +31,16 @@ class DecoderState(NamedTuple):
     memory: Tensor  # (M, P, D_memory), the features attended over
     keys: Tensor  # (M, P, D_attention), the memory as the attention compares it
 
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return len(self.hidden)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder computes."""
+        return self.hidden.device
+
     def select(self, rows: Tensor) -> "DecoderState":
         """The state with its rows reordered, repeated or dropped, as `rows` (N',) says."""
         shared = len(self.hidden) // len(self.memory)

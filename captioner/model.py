@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from captioner.beam_search import search
 from captioner.captions import Caption, Occlusion, Word
 from captioner.checks import (
     check_choice,
@@ -22,9 +23,8 @@ from captioner.checks import (
     short,
 )
 from captioner.decoder import AttentionQuery, LSTMWithAttention
-from captioner.decoding import search
+from captioner.decoding import Hypothesis, TokenConstraints
 from captioner.encoder import FeatureExtractor
-from captioner.hypotheses import Hypothesis, Words
 from captioner.images import READ_MIN_SIDE, Photo, load_image
 from captioner.options import DecodingOptions
 from captioner.preprocessing import PreprocessConfig, to_tensor
@@ -407,9 +407,9 @@ class ImageCaptioningModel(nn.Module):
     ) -> list[list[Hypothesis]]:
         """Search for captions that begin with given words; or are them, if `<eos>` is last."""
         banned = (self.vocabulary.id_of(word.lower()) for word in options.banned_words)
-        words = Words(tuple(given), tuple(banned))
+        constraints = TokenConstraints(tuple(given), tuple(banned))
         state = self.decoder.initial_state(torch.stack([part.regions for part in features]))
-        return search(self.decoder.step, state, len(features), options, self.device, words)
+        return search(self.decoder.step, state, options, constraints)
 
     def _look(self, photo: Photo | Features) -> Features:
         return photo if isinstance(photo, Features) else self.encode(photo)

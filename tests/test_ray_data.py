@@ -411,7 +411,7 @@ def test_two_runs_never_write_the_same_file(tmp_path: Path) -> None:
         (("--batch-size", "x"), "--batch-size: must be a whole number above 0, got 'x'"),
         (("--beam-size", "0"), "beam_size must be from 1 to 100, got 0"),
         (("--beam", "2"), "unrecognized arguments: --beam"),
-        (("--top-k", "5"), "top_k and top_p are for drawing words"),
+        (("--top-k", "5"), "top_k and top_p are for sampling"),
         (("--prefix", "a zebra"), "prefix holds a word that the model does not know: a, zebra"),
         (("--num-gpus", "-1"), "--num-gpus must be at least 0, got -1"),
         (("--num-gpus", "1"), "for --workers 2 needs 2 GPUs, and this machine has 1"),
