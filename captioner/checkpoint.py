@@ -318,7 +318,7 @@ def _check_output(model: ImageCaptioningModel, path: Path) -> None:
     size = model.config.preprocess.image_size
     noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        state = model.decoder.initial_state(model.encode_tensor(noise).regions.unsqueeze(0))
+        state = model.decoder.initial_state(model.encode_tensors([noise])[0].regions.unsqueeze(0))
         output = model.decoder.step(torch.tensor([START_ID]), state)
     if not (output.logits.isfinite().all() and output.alpha.isfinite().all()):
         raise CheckpointError("output", {"file": path})

@@ -329,7 +329,7 @@ def _prepare(
         )
     errors = read_errors(args.output)
     _require_gpus(args)
-    load_model(args.checkpoint).generate_captions([], options)  # finds a prefix it cannot say
+    load_model(args.checkpoint).check_options(options)
     args.output.mkdir(parents=True, exist_ok=True)
     return photos, errors
 

@@ -77,7 +77,7 @@ def check_words(
     Raises:
         ValueError: it cannot, and why.
     """
-    model.generate_n_best([], options)  # refuses a prefix that it does not know
+    model.check_options(options)
     if own_words is not None:
         blank = Image.new("RGB", (BLANK_PHOTO_SIDE, BLANK_PHOTO_SIDE))
         model.score_caption(blank, own_words, options)
