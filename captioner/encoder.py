@@ -107,7 +107,8 @@ class FeatureExtractor(nn.Module):
         if str(weights) != "random":
             found = _find_weights(name, weights, image_size)
             _fill(self.backbone, found, f"encoder weights {weights}")
-        self.backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
+        if all(tensor.ndim <= 4 for tensor in self.parameters()):
+            self.backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
         self.requires_grad_(False)
         self.unfrozen_stages, self.trained_statistics = 0, False
         self.eval()
@@ -216,6 +217,10 @@ class FeatureExtractor(nn.Module):
         Raises:
             ValueError: the backbone takes no such input, or gives no grid of regions.
         """
+        if isinstance(self.backbone, (EfficientNet, ResNet)):  # known without running them
+            stride = self.backbone.feature_info[-1]["reduction"]
+            if image_size % stride == 0:
+                return image_size // stride, image_size // stride
         weight = next(self.parameters())
         try:
             with torch.inference_mode():

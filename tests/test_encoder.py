@@ -77,6 +77,26 @@ def test_a_transformer_without_class_tokens_gives_regions_too() -> None:
         assert FeatureExtractor("levit_128", "random").grid(224) == (4, 4)
 
 
+def test_a_backbone_that_cannot_run_channels_last_runs_otherwise() -> None:
+    """It has a tensor of five dimensions, and was once refused with torch's own message."""
+    with torch.device("meta"):
+        assert FeatureExtractor("lambda_resnet26t", "random").grid(256) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tf_efficientnet_lite2", "test_efficientnet", "resnet18", "resnet26t", "seresnext26d_32x4d",
+     "resnetblur18", "res2net50_14w_8s", "mnasnet_small"],
+)  # fmt: skip
+@pytest.mark.parametrize("image_size", [64, 96, 100])
+def test_the_grid_is_that_of_the_features(name: str, image_size: int) -> None:
+    """Of some backbones it is known without running them."""
+    with torch.device("meta"):
+        encoder = FeatureExtractor(name, "random")
+        maps = encoder.feature_map(torch.zeros(1, 3, image_size, image_size))
+        assert encoder.grid(image_size) == maps.shape[2:]
+
+
 def test_a_backbone_that_gives_several_maps_is_refused() -> None:
     with torch.device("meta"):
         encoder = FeatureExtractor("crossvit_9_240", "random")
