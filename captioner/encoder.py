@@ -218,7 +218,7 @@ class FeatureExtractor(nn.Module):
             ValueError: the backbone takes no such input, or gives no grid of regions.
         """
         if isinstance(self.backbone, (EfficientNet, ResNet)):  # known without running them
-            stride = self.backbone.feature_info[-1]["reduction"]
+            stride = int(self.backbone.feature_info[-1]["reduction"])
             if image_size % stride == 0:
                 return image_size // stride, image_size // stride
         weight = next(self.parameters())

@@ -186,7 +186,7 @@ def test_an_encoder_may_have_a_tag(checkpoint: Path) -> None:
     ("encoder", "image_size", "message"),
     [
         ("volo_d1_224", 224, "gives no regions of 224 x 224 pixels"),
-        ("lambda_resnet26t", 224, "gives no regions of 224 x 224 pixels"),
+        ("halonet26t", 320, "gives no regions of 320 x 320 pixels"),
         ("crossvit_9_240", 240, "gives no regions of 240 x 240 pixels"),
     ],
 )

@@ -403,7 +403,9 @@ def test_occlusion_holds_a_bounded_number_of_variants(monkeypatch: pytest.Monkey
     """It once built a copy of the features for every region, a gigabyte on a large grid."""
     rows: list[int] = []
 
-    def decoder(features: torch.Tensor, token_ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def decoder(
+        features: torch.Tensor, token_ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         rows.append(len(features))
         return torch.zeros(*token_ids.shape, 7), torch.zeros(*token_ids.shape, len(regions))
 
