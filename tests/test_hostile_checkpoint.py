@@ -313,7 +313,7 @@ def test_json_with_tricks_is_refused(
 ) -> None:
     (checkpoint / name).write_text(content)
     error = refusal(checkpoint)
-    assert (error.code, error.values["file"]) == ("json", checkpoint / name)
+    assert (error.code, error.values["file"]) == ("json", str(checkpoint / name))
     assert reason in str(error)
 
 
