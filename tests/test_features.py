@@ -92,7 +92,9 @@ def test_an_interrupted_prepare_goes_on_to_the_same_features(
     encode = FeatureExtractor.run_stages
     calls = 0
 
-    def fail_at_the_seventh(self: Any, images: Tensor, first: int, end: int) -> Tensor:
+    def fail_at_the_seventh(
+        self: Any, images: Tensor, first: int, end: int | None = None
+    ) -> Tensor:
         nonlocal calls
         if len(images) == 1:  # the photo that tells the features' shape
             return encode(self, images, first, end)
