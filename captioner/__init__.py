@@ -1,4 +1,4 @@
-"""Captions for photos, with where the model looked for each word."""
+"""Captions for photos, with the model's attention for each word."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

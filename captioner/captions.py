@@ -1,4 +1,4 @@
-"""A caption as plain data: its words, with what the model saw and thought when it said each.
+"""A caption as plain data: its words, with the attention and the probabilities of each.
 
 Knows numbers and text; knows no tensor, no model and no photo. A `Caption` can be pickled,
 compared, sent as JSON and read back.
@@ -6,10 +6,11 @@ compared, sent as JSON and read back.
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from captioner.errors import CodedError
 from captioner.vocabulary import detokenize
 
 PROBABILITY_PLACES, ALPHA_PLACES, SCORE_PLACES = 4, 5, 4
@@ -19,20 +20,35 @@ Map = np.ndarray[Any, np.dtype[np.float32]]
 """A number for each region, (rows, cols); covers the whole photo."""
 
 
+class CaptionError(CodedError):
+    """Data that is not a caption's, or a caption that does not fit a photo or a model."""
+
+    MESSAGES: ClassVar[dict[str, str]] = {
+        "missing": "a caption needs {field!r}",
+        "malformed": "this is not a caption's data: {reason}",
+        "alpha_shape": "the attention of {word!r} is of shape {got}, the caption's grid is {limit}",
+        "place": "{field} must be from 0 to 1 (a share of the photo), got {got}",
+        "no_attention": "the caption must have words with attention on {limit} regions, as "
+        "generate_caption gives it; got {words} words on {got}",
+        "too_many_words": "a caption must have at most {limit} words, got {got}",
+        "foreign_word": "{word!r} is not a word of this model: the caption is another model's",
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class Word:
-    """One word of a caption, with what the model saw and thought when it said it."""
+    """One word of a caption, with its attention and its probability."""
 
     text: str
     probability: float
-    """The model's probability of this word after the words before it, 0 to 1; of any unknown
-    word, where this one is unknown."""
+    """The model's probability of this word after the words before it, 0 to 1; if the word is
+    unknown, the probability of `<unk>`, which stands for all unknown words."""
     alternatives: tuple[tuple[str, float], ...]
     """The most probable other words, with their probabilities, best first."""
     alpha: Map
     """Attention, float32 (rows, cols), sums to 1."""
     known: bool = True
-    """Whether the model knows the word; one of a person's own words it may not."""
+    """Whether the word is in the model's vocabulary; a word of a person's caption may not be."""
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -49,19 +65,19 @@ class Word:
         return (self.text, self.probability, self.alternatives, self.known)
 
 
-class Looked(NamedTuple):
-    """How much one word of a caption looked at a place."""
+class WordAttention(NamedTuple):
+    """The attention of one word of a caption to a place of the photo."""
 
     position: int
     """Of the word in the caption, from 0."""
     word: Word
     attention: float
-    """On the region of the place, 0 to 1."""
+    """To the region that the place lies in, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption and how it came about. Plain data: holds no tensor and no model."""
+    """A caption, with the attention and the probabilities of its words."""
 
     words: tuple[Word, ...]
     score: float
@@ -71,49 +87,48 @@ class Caption:
     logprob: float
     """Log-probability of all words, in nats, and of ending after them where it is finished."""
     finished: bool = True
-    """Whether the caption ended by itself, not at the longest length allowed."""
+    """Whether the model ended the caption, rather than the maximum length."""
 
     def __str__(self) -> str:
         return detokenize([word.text for word in self.words])
 
     @property
     def perplexity(self) -> float:
-        """How surprised the model is by it: one over the mean probability of a word, at least 1.
+        """One over the geometric mean of the probabilities of the words and the end; at least 1.
 
-        The mean is geometric, over the words and the end. 1 is certainty; a model that had no idea
-        would get the number of words it knows.
+        1 is certainty; a uniform guess has the size of the vocabulary.
         """
         tokens = len(self.words) + self.finished
         return math.exp(-self.logprob / tokens) if tokens else 1.0
 
     @property
     def unknown_words(self) -> tuple[str, ...]:
-        """The words that the model does not know, in their order."""
+        """The words that are not in the model's vocabulary, in order."""
         return tuple(word.text for word in self.words if not word.known)
 
-    def attention_at(self, x: float, y: float) -> list[Looked]:
-        """Rank the words by how much they looked at a place of the photo.
+    def attention_at(self, x: float, y: float) -> list[WordAttention]:
+        """Rank the words by their attention to a place of the photo.
 
         Args:
             x: from the photo's left edge, 0, to its right edge, 1.
             y: from its top edge, 0, to its bottom edge, 1.
 
         Returns:
-            All words, the one that looked most first.
+            All words, the one of the greatest attention first.
 
         Raises:
-            ValueError: the place is not on the photo.
+            CaptionError: a ValueError: the place is not on the photo.
         """
         for name, value in (("x", x), ("y", y)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be from 0 to 1 (a share of the photo), got {value}")
+                raise CaptionError("place", {"field": name, "got": value})
         rows, cols = self.grid
         row, col = min(int(y * rows), rows - 1), min(int(x * cols), cols - 1)
-        looked = [
-            Looked(position, word, float(word.alpha[row, col]))
+        ranked = [
+            WordAttention(position, word, float(word.alpha[row, col]))
             for position, word in enumerate(self.words)
         ]
-        return sorted(looked, key=lambda item: -item.attention)
+        return sorted(ranked, key=lambda item: -item.attention)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data, as the command line and the page's endpoint give it.
@@ -144,10 +159,10 @@ class Caption:
 
     @classmethod
     def from_json(cls, data: Any) -> "Caption":
-        """Read what `to_json` gave; what it rounded stays rounded. Other keys are left aside.
+        """Read what `to_json` wrote, rounded as it is. Other keys are ignored.
 
         Raises:
-            ValueError: the data is not a caption's, and what about it is not.
+            CaptionError: a ValueError: the data is not a caption's, and why.
         """
         try:
             grid = tuple(int(side) for side in data["grid"])
@@ -160,33 +175,30 @@ class Caption:
                 bool(data["finished"]),
             )
         except KeyError as error:
-            raise ValueError(f"a caption needs {error}") from error
+            raise CaptionError("missing", {"field": error.args[0]}) from error
         except (TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"this is not a caption's data: {error}") from error
+            raise CaptionError("malformed", {"reason": str(error)}) from error
         for word in words:
             if word.alpha.shape != grid:
-                raise ValueError(
-                    f"the attention of {word.text!r} is of shape {word.alpha.shape}, "
-                    f"the caption's grid is {grid}"
-                )
+                values = {"word": word.text, "got": word.alpha.shape, "limit": grid}
+                raise CaptionError("alpha_shape", values)
         return caption
 
 
 @dataclass(frozen=True, eq=False)
 class Occlusion:
-    """What each word of a caption loses when a region of the photo is hidden."""
+    """How much less probable each word of a caption is when a region of the photo is hidden."""
 
     caption: Caption
     drops: tuple[Map, ...]
-    """For each word and region, how much less probable the word is without it: (rows, cols), -1 to
-    1; below 0 where the word is more probable without."""
+    """For each word, the drop of its probability when each region is hidden: (rows, cols), -1 to 1;
+    below 0 where the word becomes more probable."""
 
     @property
     def agreements(self) -> tuple[float, ...]:
-        """For each word, how attention and drops go together, -1 to 1: their correlation.
+        """For each word, Pearson's correlation of attention and drops over the regions, -1 to 1.
 
-        Pearson's, over the regions: 1 where hiding costs just as much as a region was looked at,
-        0 where one says nothing of the other, or where one is the same everywhere.
+        0 where either is the same everywhere.
         """
         pairs = zip(self.caption.words, self.drops, strict=True)
         return tuple(_correlation(word.alpha, drop) for word, drop in pairs)

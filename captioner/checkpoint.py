@@ -108,8 +108,11 @@ def load_model(
     """
     folder = _find_checkpoint(BUNDLED if checkpoint is None else checkpoint)
     require_files(folder, str(folder))
-    config = _read_config(folder / CONFIG_FILE)
+    config, vocab_size = _read_config(folder / CONFIG_FILE)
     vocabulary = _read_vocabulary(folder / VOCABULARY_FILE)
+    if vocab_size != len(vocabulary):
+        values = {"file": folder / CONFIG_FILE, "got": short(vocab_size), "limit": len(vocabulary)}
+        raise CheckpointError("vocab_size", values)
     model = _outline(config, vocabulary, folder / CONFIG_FILE)
     weights = read_weights(folder / WEIGHTS_FILE, model.state_dict())
     _fill(model, weights)
@@ -256,7 +259,8 @@ def _config_to_json(model: ImageCaptioningModel) -> dict[str, Any]:
     }
 
 
-def _read_config(path: Path) -> ModelConfig:
+def _read_config(path: Path) -> tuple[ModelConfig, Any]:
+    """The configuration, and the size that the vocabulary must have."""
     data = read_json(path, MAX_CONFIG_BYTES)
     if data.get("format") != FORMAT:
         raise CheckpointError("format", {"file": path})
@@ -266,7 +270,7 @@ def _read_config(path: Path) -> ModelConfig:
     try:
         fields = check_fields(ModelConfig, data.get("model"))
         preprocess = PreprocessConfig.from_json(fields["preprocess"])
-        return ModelConfig(**{**fields, "preprocess": preprocess})
+        return ModelConfig(**{**fields, "preprocess": preprocess}), data.get("vocab_size")
     except (KeyError, ValueError) as error:
         raise CheckpointError("config", {"file": path, "reason": str(error)}) from error
 
@@ -283,13 +287,9 @@ def _outline(config: ModelConfig, vocabulary: Vocabulary, path: Path) -> ImageCa
     """The model on torch's meta device: names, shapes and types of its tensors, and no memory."""
     try:
         with torch.device("meta"):
-            encoder = FeatureExtractor(config.encoder, "random")
-            model = ImageCaptioningModel(config, vocabulary, encoder)
-            position = model.decoder.position
-            if position is not None:  # the encoder has told its grid already, which takes a while
-                rows, cols = len(position.row), position.col.shape[1]
-            else:
-                rows, cols = encoder.grid(config.preprocess.image_size)
+            encoder = FeatureExtractor(config.encoder, "random", config.preprocess.image_size)
+            rows, cols = grid = encoder.grid(config.preprocess.image_size)
+            model = ImageCaptioningModel(config, vocabulary, encoder, grid)
     except (ValueError, RuntimeError) as error:  # some backbones cannot be built as they are here
         reason = str(error).partition("\n")[0]
         raise CheckpointError("config", {"file": path, "reason": reason}) from error
@@ -308,7 +308,8 @@ def _fill(model: ImageCaptioningModel, weights: dict[str, Tensor]) -> None:
     if all(name in weights for name, _ in model.named_buffers()):
         model.to_empty(device="cpu")
     else:  # some backbones compute tables once, as they are built, which are in no file
-        model.encoder = FeatureExtractor(model.config.encoder, "random")
+        size = model.config.preprocess.image_size
+        model.encoder = FeatureExtractor(model.config.encoder, "random", size)
         model.decoder.to_empty(device="cpu")
     model.load_state_dict(weights)
 
@@ -318,7 +319,7 @@ def _check_output(model: ImageCaptioningModel, path: Path) -> None:
     size = model.config.preprocess.image_size
     noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        state = model.decoder.initial_state(model.encode_tensor(noise).regions.unsqueeze(0))
+        state = model.decoder.initial_state(model.encode_tensors([noise])[0].regions.unsqueeze(0))
         output = model.decoder.step(torch.tensor([START_ID]), state)
     if not (output.logits.isfinite().all() and output.alpha.isfinite().all()):
         raise CheckpointError("output", {"file": path})

@@ -30,30 +30,6 @@ FLOATS = ("F16", "BF16", "F32")
 INTEGERS = {torch.int64: ("I64",)}
 """Stored types of what is no weight, such as the counters of batch norm."""
 
-MESSAGES = {
-    "not_a_file": "{file} is not a regular file",
-    "file_size": "{file} must have at most {limit} bytes",
-    "json": "{file} is not valid JSON ({reason}); copy it again",
-    "no_object": "{file} must hold a JSON object",
-    "format": "{file} is not of a checkpoint that captioner's save_model wrote",
-    "format_version": "{file} has format_version {got}; this captioner reads {limit}: "
-    "update captioner or the checkpoint",
-    "config": "{file} is not a valid configuration: {reason}",
-    "vocabulary": "{file}: {reason}",
-    "parameters": "{file} describes a model of {got} numbers; the limit is {limit}",
-    "regions": "{file} describes a model of {got} regions in a photo; the limit is {limit}",
-    "weights": "{file} is damaged or cut short ({reason}); copy it again",
-    "header_size": "{file} is damaged: its header must have at most {limit} bytes, got {got}",
-    "names": "{file} does not belong to its config.json: it lacks {missing} and has {extra} too "
-    "many; copy the whole checkpoint again",
-    "shape": "{file} does not belong to its config.json and vocabulary.json: {field} must be "
-    "{limit}, got {got}",
-    "type": "{file}: {field} must be stored as {limit}, got {got}",
-    "value": "{file}: {field} must hold numbers from -{limit:g} to {limit:g}, got {got}",
-    "output": "{file} is damaged: the model it describes gives no finite probabilities",
-}
-"""What to tell people, by code."""
-
 
 class CheckpointError(CodedError):
     """A checkpoint is refused.
@@ -63,7 +39,35 @@ class CheckpointError(CodedError):
         values: what the message names: `file`, and such as `field`, `limit`, `got`, `reason`.
     """
 
-    MESSAGES: ClassVar[dict[str, str]] = MESSAGES
+    MESSAGES: ClassVar[dict[str, str]] = {
+        "not_a_file": "{file} is not a regular file",
+        "file_size": "{file} must have at most {limit} bytes",
+        "json": "{file} is not valid JSON ({reason}); copy it again",
+        "no_object": "{file} must hold a JSON object",
+        "format": "{file} is not of a checkpoint that captioner's save_model wrote",
+        "format_version": "{file} has format_version {got}; this captioner reads {limit}: "
+        "update captioner or the checkpoint",
+        "config": "{file} is not a valid configuration: {reason}",
+        "vocabulary": "{file}: {reason}",
+        "vocab_size": "{file} has vocab_size {got}, and the vocabulary has {limit} entries; "
+        "copy the whole checkpoint again",
+        "parameters": "{file} describes a model of {got} numbers; the limit is {limit}",
+        "regions": "{file} describes a model of {got} regions in a photo; the limit is {limit}",
+        "weights": "{file} is damaged or cut short ({reason}); copy it again",
+        "header_size": "{file} is damaged: its header must have at most {limit} bytes, got {got}",
+        "names": "{file} does not belong to its config.json: it lacks {missing} and has {extra} "
+        "too many; copy the whole checkpoint again",
+        "shape": "{file} does not belong to its config.json and vocabulary.json: {field} must be "
+        "{limit}, got {got}",
+        "type": "{file}: {field} must be stored as {limit}, got {got}",
+        "value": "{file}: {field} must hold numbers from -{limit:g} to {limit:g}, got {got}",
+        "output": "{file} is damaged: the model it describes gives no finite probabilities",
+    }
+
+    def __init__(self, code: str, values: Mapping[str, Any]) -> None:
+        """Make the error; a path among the values is kept as text."""
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+        super().__init__(code, plain)
 
 
 def require_files(folder: Path, name: str) -> None:

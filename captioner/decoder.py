@@ -16,20 +16,30 @@ TIED_EMBEDDING_STD = 0.06
 """With torch's default of 1 the logits of a tied output layer start out far too large."""
 
 AttentionQuery = Literal["before", "after"]
-"""Whether the attention is asked with the hidden state before or after the LSTM's update."""
+"""Whether the query of the attention is the hidden state before or after the LSTM's update."""
 
 
 class DecoderState(NamedTuple):
-    """What one step hands to the next, one row per hypothesis.
+    """The state between two steps, one row per hypothesis.
 
     M rows of memory serve N rows: row n attends over memory row n // (N / M).
     """
 
     hidden: Tensor  # (N, H)
     cell: Tensor  # (N, H)
-    context: Tensor  # (N, D_memory), what the last step read from the memory
+    context: Tensor  # (N, D_memory), of the last step
     memory: Tensor  # (M, P, D_memory), the features attended over
     keys: Tensor  # (M, P, D_attention), the memory as the attention compares it
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return len(self.hidden)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder computes."""
+        return self.hidden.device
 
     def select(self, rows: Tensor) -> "DecoderState":
         """The state with its rows reordered, repeated or dropped, as `rows` (N',) says."""
@@ -148,11 +158,12 @@ class LSTMWithAttention(nn.Module):
                 attended over; 0 attends over them as they are.
             position_grid: rows and cols of the regions, to add a learned vector per row and per
                 column to them; None adds none.
-            attention_query: ask with the hidden state before the LSTM's update, which then reads
-                the context; or after it, the LSTM reading the context of the step before.
+            attention_query: "before": the query is the hidden state before the LSTM's update,
+                which then reads the context; "after": it is the one after the update, and the
+                LSTM reads the context of the step before.
             gate: let the hidden state scale the context (sec. 4.2.1, beta).
             deep_output: predict from hidden state, context and last word, through the embedding
-                table turned around (eq. 7; Press and Wolf, arXiv:1608.05859, for the tying);
+                table transposed (eq. 7; Press and Wolf, arXiv:1608.05859, for the tying);
                 without it, one linear layer on the hidden state.
             dropout: share of units dropped from memory, embeddings and output, 0 to 1.
 
@@ -281,7 +292,7 @@ class LSTMWithAttention(nn.Module):
 
 
 class GridPosition(nn.Module):
-    """Adds to every region what tells its row and its column."""
+    """Adds a learned vector for its row and one for its column to every region."""
 
     def __init__(self, grid: tuple[int, int], size: int) -> None:
         super().__init__()

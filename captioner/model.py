@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from captioner.captions import Caption, Occlusion, Word
+from captioner.beam_search import search
+from captioner.captions import Caption, CaptionError, Occlusion, Word
 from captioner.checks import (
     check_choice,
     check_flag,
@@ -22,19 +23,19 @@ from captioner.checks import (
     short,
 )
 from captioner.decoder import AttentionQuery, LSTMWithAttention
-from captioner.decoding import search
+from captioner.decoding import Hypothesis, TokenConstraints
 from captioner.encoder import FeatureExtractor
-from captioner.hypotheses import Hypothesis, Words
 from captioner.images import READ_MIN_SIDE, Photo, load_image
-from captioner.options import DecodingOptions
+from captioner.occlusion import occlusion_drops
+from captioner.options import DecodingError, DecodingOptions
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.visualization import overlay
-from captioner.vocabulary import END_ID, SPECIALS, START_ID, UNK_ID, Vocabulary
+from captioner.vocabulary import END_ID, SPECIALS, UNK_ID, Vocabulary
 
 MAX_WORDS = 200
-"""Of a caption that a person gives."""
-MAX_VARIANTS = 64
-"""Of a photo with regions hidden, decoded together."""
+"""Of a caption that is scored or whose regions are hidden."""
+ENCODED_TOGETHER = 16
+"""Photos that the encoder takes as one batch, and that are held as pixels at a time."""
 MAX_WIDTH = 8192
 """Of a layer of the decoder."""
 
@@ -73,7 +74,7 @@ class ModelConfig:
 
 
 class Features(NamedTuple):
-    """An encoded photo. Takes the photo's place wherever a method wants one."""
+    """An encoded photo. Every method that takes a photo takes its features as well."""
 
     regions: Tensor
     """(P, D), in reading order."""
@@ -82,11 +83,11 @@ class Features(NamedTuple):
 
 
 class ImageCaptioningModel(nn.Module):
-    """Captions photos and shows where it looked.
+    """Captions photos, with the attention of every word.
 
     Attributes:
         config: how the model is built.
-        vocabulary: the words it can say.
+        vocabulary: the words it knows.
         encoder: the FeatureExtractor.
         decoder: the LSTMWithAttention.
     """
@@ -96,11 +97,14 @@ class ImageCaptioningModel(nn.Module):
         config: ModelConfig,
         vocabulary: Vocabulary,
         encoder: FeatureExtractor | None = None,
+        grid: tuple[int, int] | None = None,
     ) -> None:
         """Build the model with an untrained decoder.
 
         Args:
-            encoder: by default `FeatureExtractor(config.encoder)` with its pretrained weights.
+            encoder: by default that of the configuration, with its pretrained weights.
+            grid: rows and cols of the encoder's regions, where they are known already; by default
+                they are found by encoding a blank photo.
 
         Raises:
             FileNotFoundError, ValueError: as FeatureExtractor.
@@ -108,7 +112,10 @@ class ImageCaptioningModel(nn.Module):
         super().__init__()
         self.config = config
         self.vocabulary = vocabulary
-        self.encoder = encoder or FeatureExtractor(config.encoder)
+        size = config.preprocess.image_size
+        self.encoder = encoder or FeatureExtractor(config.encoder, image_size=size)
+        if config.position:
+            grid = grid or self.encoder.grid(size)
         self.decoder = LSTMWithAttention(
             len(vocabulary),
             self.encoder.feature_size,
@@ -116,9 +123,7 @@ class ImageCaptioningModel(nn.Module):
             hidden_size=config.hidden_size,
             attention_size=config.attention_size,
             projection_size=config.projection_size,
-            position_grid=self.encoder.grid(config.preprocess.image_size)
-            if config.position
-            else None,
+            position_grid=grid if config.position else None,
             attention_query=config.attention_query,
             gate=config.gate,
             deep_output=config.deep_output,
@@ -145,46 +150,74 @@ class ImageCaptioningModel(nn.Module):
         """
         return self.decoder(self.encoder(images), token_ids, photo_of_row)
 
-    @torch.inference_mode()
+    def preprocess(self, photo: Photo) -> Tensor:
+        """Read a photo as the encoder's input, (3, S, S) on the CPU; see `encode_tensors`.
+
+        Raises:
+            FileNotFoundError, ValueError: as `images.load_image`.
+        """
+        return to_tensor(load_image(photo, READ_MIN_SIDE), self.config.preprocess)
+
     def encode(self, photo: Photo) -> Features:
-        """Look at a photo once, to ask several things of it.
+        """Encode a photo once, for several calls.
 
         Raises:
             FileNotFoundError, ValueError: as `images.load_image`.
         """
         return self.encode_batch([photo])[0]
 
-    @torch.inference_mode()
     def encode_batch(self, photos: Sequence[Photo]) -> list[Features]:
-        """Look at several photos at once, which is faster than one after the other.
+        """Encode several photos, in batches of at most ENCODED_TOGETHER.
 
         Raises:
             FileNotFoundError, ValueError: as `images.load_image`, of the first bad photo.
         """
-        if not photos:
-            return []
-        images = torch.stack(
-            [
-                to_tensor(load_image(photo, READ_MIN_SIDE), self.config.preprocess)
-                for photo in photos
-            ]
-        )
-        maps = self.encoder.feature_map(images.to(self.device))  # (B, D, rows, cols)
-        grid = (maps.shape[2], maps.shape[3])
-        return [Features(regions, grid) for regions in maps.flatten(2).transpose(1, 2)]
+        found: list[Features] = []
+        for start in range(0, len(photos), ENCODED_TOGETHER):
+            batch = photos[start : start + ENCODED_TOGETHER]
+            found += self.encode_tensors([self.preprocess(photo) for photo in batch])
+        return found
 
     @torch.inference_mode()
-    def encode_tensor(self, image: Tensor, left: int | None = None) -> Features:
-        """Encode a photo that `preprocessing.to_tensor` has prepared.
+    def encode_tensors(
+        self, images: Sequence[Tensor], stages_left: int | None = None
+    ) -> list[Features]:
+        """Encode preprocessed photos, in batches of at most ENCODED_TOGETHER.
 
         Args:
-            image: (3, S, S), or what the encoder's `front` made of it.
-            left: how many of the encoder's stages are left to do; all of them for an image.
+            images: (3, S, S) each, from `preprocess`; or maps (C, rows, cols) from the encoder's
+                first stages.
+            stages_left: how many of the encoder's stages are still to run; by default all.
         """
-        image = image.unsqueeze(0).to(self.device)
-        stages = self.encoder.num_stages if left is None else left
-        maps = self.encoder.back(image, stages)  # (1, D, rows, cols)
-        return Features(maps[0].flatten(1).T, (maps.shape[2], maps.shape[3]))
+        first = 0 if stages_left is None else self.encoder.num_stages - stages_left
+        found: list[Features] = []
+        for start in range(0, len(images), ENCODED_TOGETHER):
+            batch = torch.stack([*images[start : start + ENCODED_TOGETHER]]).to(self.device)
+            maps = self.encoder.run_stages(batch, first)  # (B, D, rows, cols)
+            grid = (maps.shape[2], maps.shape[3])
+            found += [Features(regions, grid) for regions in maps.flatten(2).transpose(1, 2)]
+        return found
+
+    def check_options(
+        self, options: DecodingOptions | None = None, **changes: Any
+    ) -> DecodingOptions:
+        """Check, before any photo is read, that this model can decode with these options.
+
+        Returns:
+            The options, with the changes.
+
+        Raises:
+            DecodingError: a ValueError: an option does not exist or is out of range, or the prefix
+                is too long or has a word that the model does not know.
+        """
+        options = _changed(options, changes)
+        prefix = self.vocabulary.tokenize(options.prefix)
+        if unknown := [word for word in prefix if word not in self.vocabulary]:
+            raise DecodingError("unknown_prefix", {"words": ", ".join(unknown)})
+        if len(prefix) > options.max_length:
+            values = {"limit": options.max_length, "got": len(prefix)}
+            raise DecodingError("prefix_too_long", values)
+        return options
 
     def generate_caption(
         self, photo: Photo | Features, options: DecodingOptions | None = None, **changes: Any
@@ -199,8 +232,7 @@ class ImageCaptioningModel(nn.Module):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the photo cannot be read, an option is out of range, or the prefix holds a
-                word that the model does not know.
+            ValueError: the photo cannot be read, or as `check_options`.
         """
         return self.generate_captions([photo], options, **changes)[0]
 
@@ -210,9 +242,10 @@ class ImageCaptioningModel(nn.Module):
         options: DecodingOptions | None = None,
         **changes: Any,
     ) -> list[Caption]:
-        """Caption several photos, decoding them as one batch. As `generate_caption`.
+        """Caption several photos as one batch. As `generate_caption`.
 
-        Call it on an evaluating model (`model.eval()`), as `load_model` returns it.
+        The model must be in evaluation mode (`model.eval()`), as `load_model` returns it. All
+        photos are decoded together; the encoder takes ENCODED_TOGETHER of them at a time.
         """
         return [captions[0] for captions in self.generate_n_best(photos, options, **changes)]
 
@@ -228,22 +261,12 @@ class ImageCaptioningModel(nn.Module):
         They are all different; there are fewer where the search ends with fewer. Arguments and
         errors as `generate_captions`.
         """
-        options = _changed(options, changes)
-        given = self.vocabulary.tokenize(options.prefix)
-        if unknown := [word for word in given if word not in self.vocabulary]:
-            raise ValueError(
-                f"prefix holds a word that the model does not know: {', '.join(unknown)}; "
-                "use score_caption to see what it makes of words it cannot say"
-            )
-        if len(given) > options.max_length:
-            raise ValueError(
-                f"prefix must have at most max_length = {options.max_length} words, "
-                f"got {len(given)}"
-            )
-        features = [self._look(photo) for photo in photos]
+        options = self.check_options(options, **changes)
+        features = self._encode_missing(photos)
         if not features:
             return []
-        found = self._search(features, options, map(self.vocabulary.id_of, given))
+        prefix = map(self.vocabulary.id_of, self.vocabulary.tokenize(options.prefix))
+        found = self._search(features, options, prefix)
         return [
             [self._caption(h, part.grid) for h in hypotheses[: options.num_captions]]
             for hypotheses, part in zip(found, features, strict=True)
@@ -257,7 +280,7 @@ class ImageCaptioningModel(nn.Module):
         options: DecodingOptions | None = None,
         **changes: Any,
     ) -> Caption:
-        """Ask the model what it makes of a person's own words for a photo.
+        """Score a person's own caption of a photo.
 
         Args:
             photo: as `generate_caption`.
@@ -275,7 +298,8 @@ class ImageCaptioningModel(nn.Module):
         """
         texts = self.vocabulary.tokenize(text)
         if not 1 <= len(texts) <= MAX_WORDS:
-            raise ValueError(f"a caption must have from 1 to {MAX_WORDS} words, got {len(texts)}")
+            values = {"low": 1, "high": MAX_WORDS, "got": len(texts)}
+            raise DecodingError("number_of_words", values)
         options = replace(
             _changed(options, changes),
             beam_size=1,
@@ -286,7 +310,7 @@ class ImageCaptioningModel(nn.Module):
             min_length=0,
             max_length=len(texts),
         )
-        features = self._look(photo)
+        features = self._features_of(photo)
         given = [*map(self.vocabulary.id_of, texts), END_ID]
         ((hypothesis,),) = self._search([features], options, given)
         return self._caption(hypothesis, features.grid, texts)
@@ -301,13 +325,13 @@ class ImageCaptioningModel(nn.Module):
         options: DecodingOptions | None = None,
         **changes: Any,
     ) -> Caption:
-        """Tell a caption again from one of its words on.
+        """Change one word of a caption and generate the rest of it anew.
 
         Args:
             photo: as `generate_caption`; with `Features` it is not encoded again.
             caption: its words before the position are kept.
             position: of the word to change, from 0; as many as there are words, to add one.
-            word: what to say there instead.
+            word: the new word.
             options: how to finish the caption; a prefix in them is not used.
 
         Raises:
@@ -316,31 +340,27 @@ class ImageCaptioningModel(nn.Module):
                 not know the word, or one before it.
         """
         if not 0 <= position <= len(caption.words):
-            raise ValueError(
-                f"position must be from 0 to {len(caption.words)}, the caption's length, "
-                f"got {position}"
-            )
+            raise DecodingError("position", {"high": len(caption.words), "got": position})
         if word not in self.vocabulary or word in SPECIALS:
-            raise ValueError(f"word must be one that the model knows, got {word!r}")
+            raise DecodingError("unknown_word", {"word": word})
         if unknown := [w.text for w in caption.words[:position] if w.text not in self.vocabulary]:
-            raise ValueError(f"the model does not know {unknown[0]!r}: branch before that word")
+            raise DecodingError("unknown_word_before", {"word": unknown[0]})
         options = _changed(options, changes)
         if position >= options.max_length:
-            raise ValueError(
-                f"position must be below max_length = {options.max_length}, got {position}"
-            )
-        features = self._look(photo)
+            values = {"limit": options.max_length, "got": position}
+            raise DecodingError("position_beyond_limit", values)
+        features = self._features_of(photo)
         texts = [*(w.text for w in caption.words[:position]), word]
         found = self._search([features], options, map(self.vocabulary.id_of, texts))
         return self._caption(found[0][0], features.grid)
 
     @torch.inference_mode()
     def occlusion(self, photo: Photo | Features, caption: Caption) -> Occlusion:
-        """Measure what each word of a caption hangs on, by hiding one region after the other.
+        """Measure how much the probability of each word drops when a region is hidden.
 
-        A region is hidden from the whole caption, as if the photo had never shown it, by putting
-        the photo's mean region in its place; the words before stay as they are. Attention says
-        where the model looked; this says what it would have missed.
+        The photo's mean region takes the place of one region after the other, for the whole
+        caption; the words before each word stay as they are. Attention is what the decoder read
+        the photo with; this is how much its prediction depends on each region.
 
         Args:
             photo: as `generate_caption`; with `Features` it is not encoded again.
@@ -348,34 +368,31 @@ class ImageCaptioningModel(nn.Module):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the photo cannot be read, or the caption is of another grid, has no words,
-                or one that is neither the model's nor marked as unknown.
+            ValueError: the photo cannot be read, or the caption is of another grid, has no words
+                or too many, or one that is neither the model's nor marked as unknown.
 
         Source: Petsiuk et al. (arXiv:1806.07421), sec. 4, the deletion metric, of one region at a
         time in place of pixels.
         """
-        features = self._look(photo)
+        features = self._features_of(photo)
         if caption.grid != features.grid or not caption.words:
-            raise ValueError(
-                f"the caption must have words with attention on {features.grid} regions, as "
-                f"generate_caption gives it; got {len(caption.words)} words on {caption.grid}"
-            )
+            values = {"limit": features.grid, "words": len(caption.words), "got": caption.grid}
+            raise CaptionError("no_attention", values)
+        if len(caption.words) > MAX_WORDS:
+            values = {"limit": MAX_WORDS, "got": len(caption.words)}
+            raise CaptionError("too_many_words", values)
         token_ids = torch.tensor(self.token_ids(caption), device=self.device)  # (T,)
-        regions = features.regions  # (P, D)
-        hidden = torch.eye(len(regions), dtype=torch.bool, device=self.device).unsqueeze(2)
-        variants = torch.cat(
-            [regions.unsqueeze(0), torch.where(hidden, regions.mean(dim=0), regions)]
-        )  # (1 + P, P, D), the photo itself first
-        probabilities = torch.cat(
-            [self._probabilities(part, token_ids) for part in variants.split(MAX_VARIANTS)]
-        )  # (1 + P, T)
-        drops = (probabilities[0] - probabilities[1:]).T.cpu().numpy()  # (T, P)
-        return Occlusion(caption, tuple(drop.reshape(features.grid) for drop in drops))
+        drops = occlusion_drops(
+            self.decoder, len(self.vocabulary), features.regions, token_ids
+        ).T  # (T, P)
+        return Occlusion(
+            caption, tuple(drop.reshape(features.grid) for drop in drops.cpu().numpy())
+        )
 
     def visualize_attention(
         self, photo: Photo, caption: Caption | None = None
     ) -> list[Image.Image]:
-        """Draw where the model looked for each word.
+        """Draw the attention of each word on the photo.
 
         Args:
             photo: the photo captioned; its pixels, not its `Features`.
@@ -397,34 +414,32 @@ class ImageCaptioningModel(nn.Module):
         Raises:
             ValueError: a word is neither the model's nor marked as unknown.
         """
-        strange = [w.text for w in caption.words if w.known and w.text not in self.vocabulary]
-        if strange:
-            raise ValueError(f"{strange[0]!r} is no word of this model's: whose caption is it?")
+        foreign = [w.text for w in caption.words if w.known and w.text not in self.vocabulary]
+        if foreign:
+            raise CaptionError("foreign_word", {"word": foreign[0]})
         return [self.vocabulary.id_of(w.text) if w.known else UNK_ID for w in caption.words]
 
     def _search(
-        self, features: Sequence[Features], options: DecodingOptions, given: Iterable[int]
+        self, features: Sequence[Features], options: DecodingOptions, prefix: Iterable[int]
     ) -> list[list[Hypothesis]]:
-        """Search for captions that begin with given words; or are them, if `<eos>` is last."""
+        """Search for captions with a prefix, which is the whole caption if `<eos>` is its last."""
         banned = (self.vocabulary.id_of(word.lower()) for word in options.banned_words)
-        words = Words(tuple(given), tuple(banned))
+        constraints = TokenConstraints(tuple(prefix), tuple(banned))
         state = self.decoder.initial_state(torch.stack([part.regions for part in features]))
-        return search(self.decoder.step, state, len(features), options, self.device, words)
+        return search(self.decoder.step, state, options, constraints)
 
-    def _look(self, photo: Photo | Features) -> Features:
+    def _features_of(self, photo: Photo | Features) -> Features:
         return photo if isinstance(photo, Features) else self.encode(photo)
 
-    def _probabilities(self, features: Tensor, token_ids: Tensor) -> Tensor:
-        """Of each of T words after those before it, for each of M photos; (M, T)."""
-        given = torch.cat([token_ids.new_tensor([START_ID]), token_ids[:-1]])
-        logits, _ = self.decoder(features, given.expand(len(features), -1))
-        targets = token_ids.expand(len(features), -1).unsqueeze(2)
-        return logits.float().softmax(dim=2).gather(2, targets).squeeze(2)
+    def _encode_missing(self, photos: Sequence[Photo | Features]) -> list[Features]:
+        """The features of all; those that are photos are encoded together."""
+        encoded = iter(self.encode_batch([p for p in photos if not isinstance(p, Features)]))
+        return [photo if isinstance(photo, Features) else next(encoded) for photo in photos]
 
     def _caption(
         self, hypothesis: Hypothesis, grid: tuple[int, int], texts: Sequence[str] | None = None
     ) -> Caption:
-        """A hypothesis as a caption, of other words than its tokens' where texts are given."""
+        """A hypothesis as a caption; its words are the texts, where they are given."""
         names = self.vocabulary.words
         if texts is None:
             texts = [names[choice.token_id] for choice in hypothesis.choices]
@@ -445,5 +460,5 @@ def _changed(options: DecodingOptions | None, changes: dict[str, Any]) -> Decodi
     options = options or DecodingOptions()
     names = options.__dataclass_fields__
     if unknown := ", ".join(changes.keys() - names.keys()):
-        raise ValueError(f"no such decoding option: {unknown}; there are {', '.join(names)}")
+        raise DecodingError("unknown_option", {"names": unknown, "known": ", ".join(names)})
     return replace(options, **changes)

@@ -22,16 +22,16 @@ MAX_SHEET_RATIO = 3.0
 """Pictures taller than this many widths are made smaller to fit their place."""
 
 SPOTLIGHT = "spotlight"
-"""In place of a colour map: what was looked at as it is, and the rest in the dark."""
+"""In place of a colour map: attended regions as they are, and the rest darkened."""
 SPOTLIGHT_STRENGTH = 1.25
-"""Of a spotlight's darkness, beside colours of the same opacity: it has to be dark to be seen."""
+"""Darkness of the spotlight for each unit of opacity: it must be darker than colours to show."""
 
 OCTREE = Image.Quantize.FASTOCTREE
 ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP"}
 MIN_FRAME_WIDTH = 240
 """Of an animation, in pixels, so that there is room for words below a narrow photo."""
 WORD_SIZE, CAPTION_SIZE = 22, 15
-"""Height of the letters below a frame's picture, in pixels: of the word said, and of the rest."""
+"""Height of the letters below a frame's picture, in pixels: of the current word and the rest."""
 LINE_HEIGHT, MARGIN = 21, 8
 MAX_FRAME_LETTERS = 100
 PAPER, INK, PALE_INK = "#ffffff", "#111111", "#767676"
@@ -50,7 +50,7 @@ def heat_map(alpha: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[A
     cells = Image.fromarray(np.asarray(alpha, dtype=np.float32))
     smooth = np.asarray(cells.resize(size, Image.Resampling.BICUBIC)).clip(0)
     low, high = float(smooth.min()), float(smooth.max())
-    if high - low < 1e-9:  # the same everywhere: nothing to point out
+    if high - low < 1e-9:  # the same everywhere
         return np.zeros_like(smooth)
     return (smooth - low) / (high - low)
 
@@ -63,7 +63,7 @@ def overlay(
     Args:
         image: the photo, RGB, upright.
         alpha: (rows, cols).
-        colormap: a name matplotlib knows, or "spotlight", which darkens what was not looked at.
+        colormap: a name matplotlib knows, or "spotlight", which darkens what has little attention.
         opacity: of the colours, 0 to 1.
 
     Returns:
@@ -123,7 +123,7 @@ def animate(
     opacity: float = 0.6,
     longest_side: int = 480,
 ) -> list[Image.Image]:
-    """Step through a caption: the photo, then one overlay per word, with what is said below.
+    """Step through a caption: the photo, then one overlay per word, with the caption below.
 
     Args:
         image: the photo, RGB, upright.
@@ -150,7 +150,7 @@ def animate(
     frames = [_stack(photo, whole)]
     for word, text, corner in zip(caption.words, texts, corners, strict=True):
         picture = overlay(photo, word.alpha, colormap, opacity)
-        frames.append(_stack(picture, _say(pale, word, text, corner)))
+        frames.append(_stack(picture, _write_word(pale, word, text, corner)))
     return frames
 
 
@@ -208,7 +208,9 @@ def _write_caption(
     return paper
 
 
-def _say(caption: Image.Image, word: Word, text: str, corner: tuple[int, int]) -> Image.Image:
+def _write_word(
+    caption: Image.Image, word: Word, text: str, corner: tuple[int, int]
+) -> Image.Image:
     """A written caption with one of its words underlined, and above it that word, large, with its
     probability."""
     paper, (left, top) = caption.copy(), corner

@@ -17,7 +17,7 @@ PAD_ID, START_ID, END_ID, UNK_ID = range(len(SPECIALS))
 MAX_WORDS, MAX_CHARACTERS = 100_000, 100
 """Of a vocabulary, and of a word in it."""
 UNPRINTABLE = {"Cc", "Cs"}
-"""Unicode's categories of control characters, and of halves of characters, which print as none."""
+"""Unicode's categories of control characters, and of lone surrogates, which cannot be printed."""
 REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 """Unicode's directional classes of marks that reorder the text around them."""
 
@@ -41,7 +41,7 @@ def detokenize(words: Sequence[str]) -> str:
 
 
 def is_word(text: str) -> bool:
-    """Whether a vocabulary may hold this: of reasonable length, and harmless where it is shown."""
+    """Whether a vocabulary may hold this: of reasonable length, and safe to display."""
     return (
         len(text) <= MAX_CHARACTERS
         and text.split() == [text]
@@ -64,8 +64,8 @@ class Vocabulary:
             keep_punctuation: how text is tokenized before it is encoded.
 
         Raises:
-            ValueError: there are none or too many, one is no word (see `is_word`), stands twice, or
-                is a special token.
+            ValueError: there are none or too many, or one is not a word (see `is_word`), occurs
+                twice, or is a special token.
         """
         if not 1 <= len(words) <= MAX_WORDS:
             raise ValueError(
@@ -90,7 +90,7 @@ class Vocabulary:
     ) -> "Vocabulary":
         """Collect the words seen at least `min_frequency` times, most frequent first.
 
-        What is no word (see `is_word`) is left out.
+        Tokens that are not words (see `is_word`) are left out.
 
         Args:
             captions: caption texts, of the train split only.

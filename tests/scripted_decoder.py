@@ -26,6 +26,14 @@ class ScriptedState(NamedTuple):
     photos: Tensor  # (N,)
     history: Tensor  # (N, t)
 
+    @property
+    def num_rows(self) -> int:
+        return len(self.photos)
+
+    @property
+    def device(self) -> torch.device:
+        return self.photos.device
+
     def select(self, rows: Tensor) -> "ScriptedState":
         return ScriptedState(self.photos[rows], self.history[rows])
 

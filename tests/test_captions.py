@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from captioner.captions import Caption, Occlusion, Word
+from captioner.captions import Caption, CaptionError, Occlusion, Word
 
 ALPHA = np.array([[0.123456, 0.2], [0.3, 0.376544]], np.float32)
 DOG = Word("dog", 0.123456, (("cat", 0.05),), ALPHA)
@@ -78,21 +78,32 @@ def test_the_json_is_what_the_schema_says_and_nothing_else_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "code", "message"),
     [
-        (lambda data: data.pop("words"), "a caption needs 'words'"),
-        (lambda data: data["words"][0].pop("alpha"), "a caption needs 'alpha'"),
-        (lambda data: data.update(score="high"), "not a caption's data: could not convert"),
-        (lambda data: data.update(grid=[2]), "not a caption's data"),
-        (lambda data: data.update(words=3), "not a caption's data"),
-        (lambda data: data.update(grid=[2, 3]), r"'dog' is of shape \(2, 2\), the .* \(2, 3\)"),
+        (lambda data: data.pop("words"), "missing", "a caption needs 'words'"),
+        (lambda data: data["words"][0].pop("alpha"), "missing", "a caption needs 'alpha'"),
+        (
+            lambda data: data.update(score="high"),
+            "malformed",
+            "not a caption's data: could not convert",
+        ),
+        (lambda data: data.update(grid=[2]), "malformed", "not a caption's data"),
+        (lambda data: data.update(words=3), "malformed", "not a caption's data"),
+        (
+            lambda data: data.update(grid=[2, 3]),
+            "alpha_shape",
+            r"'dog' is of shape \(2, 2\), the .* \(2, 3\)",
+        ),
     ],
 )
-def test_what_is_no_caption_is_refused(spoil: Callable[[Any], Any], message: str) -> None:
+def test_what_is_no_caption_is_refused(
+    spoil: Callable[[Any], Any], code: str, message: str
+) -> None:
     data = CAPTION.to_json()
     spoil(data)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(CaptionError, match=message) as caught:
         Caption.from_json(data)
+    assert caught.value.code == code
 
 
 def test_perplexity_is_one_over_the_mean_probability_of_words_and_end() -> None:
@@ -104,20 +115,20 @@ def test_perplexity_is_one_over_the_mean_probability_of_words_and_end() -> None:
     assert Caption((), 0.0, (2, 2), 0.0, False).perplexity == 1
 
 
-def test_unknown_words_are_told() -> None:
+def test_unknown_words_are_listed() -> None:
     assert CAPTION.unknown_words == ("'s",)
 
 
 @pytest.mark.parametrize(
     ("x", "y", "best"), [(0, 0, 1), (0.49, 0.49, 1), (0.5, 0, 0), (1, 1, 0), (0.2, 0.9, 1)]
 )
-def test_words_are_ranked_by_how_much_they_looked_at_a_place(x: float, y: float, best: int) -> None:
+def test_words_are_ranked_by_their_attention_to_a_place(x: float, y: float, best: int) -> None:
     left = replace(DOG, alpha=np.array([[0.5, 0.0], [0.5, 0.0]], np.float32))
     right = replace(DOG, alpha=np.array([[0.1, 0.4], [0.1, 0.4]], np.float32))
-    looked = Caption((right, left), -1.0, (2, 2), -1.0).attention_at(x, y)
-    assert [item.position for item in looked] == [best, 1 - best]
-    assert looked[0].attention == pytest.approx(0.5 if best else 0.4)
-    assert looked[0].word in (left, right)
+    ranked = Caption((right, left), -1.0, (2, 2), -1.0).attention_at(x, y)
+    assert [item.position for item in ranked] == [best, 1 - best]
+    assert ranked[0].attention == pytest.approx(0.5 if best else 0.4)
+    assert ranked[0].word in (left, right)
 
 
 @pytest.mark.parametrize(("x", "y"), [(-0.1, 0), (0, 1.1), (math.nan, 0)])

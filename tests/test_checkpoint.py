@@ -15,7 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from captioner import ImageCaptioningModel, ModelConfig, Vocabulary, load_model, save_model
-from captioner.checkpoint import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
+from captioner.checkpoint_files import (
+    CONFIG_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+)
 from tests.tiny_models import WORDS, build_model
 
 FILES = {CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE}
@@ -246,8 +251,22 @@ def test_weights_of_another_vocabulary_are_refused(
 ) -> None:
     save_model(with_another_vocabulary(model), tmp_path / "other")
     (saved / VOCABULARY_FILE).write_bytes((tmp_path / "other" / VOCABULARY_FILE).read_bytes())
+    with pytest.raises(CheckpointError, match=r"has vocab_size 12, and the vocabulary has 13"):
+        load_model(saved)
+    (saved / CONFIG_FILE).write_bytes((tmp_path / "other" / CONFIG_FILE).read_bytes())
     with pytest.raises(ValueError, match=r"vocabulary.json: decoder.* must be \(13.*got \(12"):
         load_model(saved)
+
+
+@pytest.mark.parametrize("value", [11, None, "12", 12.5])
+def test_a_vocabulary_of_another_size_than_the_configuration_says_is_refused(
+    saved: Path, value: Any
+) -> None:
+    """The size in config.json was once written and never read."""
+    change_config(saved, "vocab_size", value=value)
+    with pytest.raises(CheckpointError, match=r"config\.json has vocab_size") as caught:
+        load_model(saved)
+    assert caught.value.code == "vocab_size"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner import EmbeddingLayer, LSTMWithAttention
+from captioner.beam_search import search
 from captioner.decoder import DecoderState, GridPosition, StepOutput
-from captioner.decoding import search
 from captioner.options import DecodingOptions
 from captioner.vocabulary import END_ID, PAD_ID, START_ID
 
@@ -138,7 +138,7 @@ def test_a_search_reports_the_probabilities_and_attention_of_teacher_forcing(
     decoder = build(kind)
     options = DecodingOptions(beam_size=beam_size, max_length=7, min_length=2, length_penalty=1.0)
     with torch.inference_mode():
-        found = search(decoder.step, decoder.initial_state(features), 3, options)
+        found = search(decoder.step, decoder.initial_state(features), options)
         for photo, hypotheses in enumerate(found):
             for hypothesis in hypotheses:
                 words = hypothesis.token_ids
@@ -339,12 +339,8 @@ def test_four_captions_are_learnt_in_seconds_and_then_said() -> None:
     assert loss < 0.05
     with torch.inference_mode():
         for beam_size in (1, 3):
-            found = search(
-                decoder.step,
-                decoder.initial_state(features),
-                4,
-                DecodingOptions(beam_size=beam_size),
-            )
+            state = decoder.initial_state(features)
+            found = search(decoder.step, state, DecodingOptions(beam_size=beam_size))
             assert [hypotheses[0].token_ids for hypotheses in found] == CAPTIONS
 
 

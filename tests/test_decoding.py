@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.decoding import beam_search, greedy_search, search
-from captioner.hypotheses import NUM_ALTERNATIVES, Hypothesis, Words
+from captioner.beam_search import beam_search, search
+from captioner.decoding import NUM_ALTERNATIVES, Hypothesis, TokenConstraints, greedy_search
 from captioner.options import DecodingOptions
 from captioner.vocabulary import END_ID, PAD_ID, SPECIALS, START_ID, UNK_ID
 from tests.scripted_decoder import (
@@ -37,7 +37,7 @@ PLAIN = DecodingOptions(length_penalty=1.0, no_repeat_ngram=0)
 def run(script: Script, num_photos: int = 1, size: int = SIZE, **options: float):
     decoder = ScriptedDecoder(script, size)
     chosen = replace(PLAIN, **options)  # pyright: ignore[reportArgumentType]
-    return search(decoder, decoder.state(num_photos), num_photos, chosen)
+    return search(decoder, decoder.state(num_photos), chosen)
 
 
 def allowed(
@@ -64,7 +64,7 @@ def every_caption(script: Script, photo: int, options: DecodingOptions) -> dict[
 
 
 def assert_consistent(script: Script, photo: int, hypothesis: Hypothesis) -> None:
-    """Each word has the probability, alpha and rivals of its own prefix; the sum is the total."""
+    """Each word has the probability, alpha and alternatives of its own prefix; they sum up."""
     total, prefix = 0.0, ()
     for choice in hypothesis.choices:
         probabilities = script(photo, prefix)
@@ -92,8 +92,8 @@ def test_a_beam_of_one_is_greedy_search(seed: int, no_repeat_ngram: int) -> None
     options = replace(
         PLAIN, beam_size=1, max_length=6, min_length=seed % 4, no_repeat_ngram=no_repeat_ngram
     )
-    greedy = greedy_search(decoder, decoder.state(3), 3, options)
-    beam = beam_search(decoder, decoder.state(3), 3, options)
+    greedy = greedy_search(decoder, decoder.state(3), options)
+    beam = beam_search(decoder, decoder.state(3), options)
     for photo, (one, other) in enumerate(zip(greedy, beam, strict=True)):
         assert one[0].token_ids == other[0].token_ids
         assert one[0].finished == other[0].finished
@@ -123,7 +123,7 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(
         length_penalty=length_penalty,
     )
     decoder = ScriptedDecoder(script, size)
-    found = beam_search(decoder, decoder.state(2), 2, options)
+    found = beam_search(decoder, decoder.state(2), options)
     for photo, hypotheses in enumerate(found):
         wanted = every_caption(script, photo, options)
         best = sorted(wanted, key=lambda ids: -wanted[ids])
@@ -141,7 +141,7 @@ def test_stopping_early_changes_no_result(
     script = random_script(seed, SIZE)
     chosen = {"beam_size": 2, "max_length": 7, "length_penalty": length_penalty}
     early = run(script, 3, **chosen)
-    monkeypatch.setattr("captioner.beams.Beams._is_settled", lambda *_: False)
+    monkeypatch.setattr("captioner.beam_search.Beams._is_settled", lambda *_: False)
     patient = run(script, 3, **chosen)
     assert [[h.token_ids for h in hypotheses] for hypotheses in early] == [
         [h.token_ids for h in hypotheses] for hypotheses in patient
@@ -161,7 +161,7 @@ def test_a_search_stops_when_nothing_better_can_come() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("beam_size", [1, 2, 5])
-def test_each_word_keeps_its_own_attention_and_rivals_when_beams_change_places(
+def test_each_word_keeps_its_own_attention_and_alternatives_when_beams_change_places(
     seed: int, beam_size: int
 ) -> None:
     script = random_script(seed, SIZE + 6)
@@ -321,9 +321,9 @@ def test_results_come_best_first_and_at_most_beam_size_of_them() -> None:
         ("num_captions", 0, "num_captions must be from 1 to 100, got 0"),
         ("diversity", -0.1, "diversity must be from 0 to 100, got -0.1"),
         ("temperature", -1, "temperature must be from 0 to 100, got -1"),
-        ("top_k", 5, "top_k and top_p are for drawing words: set temperature above 0"),
+        ("top_k", 5, "top_k and top_p are for sampling: set temperature above 0"),
         ("top_p", 0.0, "top_p must be above 0 and at most 1, got 0.0"),
-        ("top_p", 0.9, "top_k and top_p are for drawing words: set temperature above 0"),
+        ("top_p", 0.9, "top_k and top_p are for sampling: set temperature above 0"),
         ("seed", 1.5, "seed must be a whole number, got 1.5"),
         ("banned_words", "man", "banned_words must be a list of words, got 'man'"),
         ("prefix", ["a"], "prefix must be text, got ['a']"),
@@ -452,21 +452,21 @@ def test_every_caption_begins_with_the_given_words_whatever_the_rules(
     script = random_script(8, SIZE)
     decoder = ScriptedDecoder(script, SIZE)
     chosen = replace(PLAIN, num_captions=2, max_length=6, no_repeat_ngram=1, **options)
-    words = Words(given=(A, A, D), banned=(D, B))
-    for photo, found in enumerate(search(decoder, decoder.state(3), 3, chosen, words=words)):
+    constraints = TokenConstraints(prefix=(A, A, D), banned=(D, B))
+    for photo, found in enumerate(search(decoder, decoder.state(3), chosen, constraints)):
         for hypothesis in found:
             assert hypothesis.token_ids[:3] == [A, A, D]
             assert set(hypothesis.token_ids[3:]) <= {C}
             assert_consistent(script, photo, hypothesis)
 
 
-def test_a_caption_that_is_given_whole_is_only_judged() -> None:
+def test_a_caption_that_is_given_whole_is_only_scored() -> None:
     script = random_script(9, SIZE)
     decoder = ScriptedDecoder(script, SIZE)
-    words = Words(given=(C, A, A, END_ID))
-    ((judged,),) = search(
-        decoder, decoder.state(1), 1, replace(PLAIN, beam_size=1, max_length=3), words=words
+    constraints = TokenConstraints(prefix=(C, A, A, END_ID))
+    ((scored,),) = search(
+        decoder, decoder.state(1), replace(PLAIN, beam_size=1, max_length=3), constraints
     )
-    assert judged.token_ids == [C, A, A]
-    assert judged.finished
-    assert_consistent(script, 0, judged)
+    assert scored.token_ids == [C, A, A]
+    assert scored.finished
+    assert_consistent(script, 0, scored)

@@ -10,6 +10,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+import captioner.encoder
 from captioner import FeatureExtractor
 
 EVERY_KIND = [
@@ -61,6 +62,48 @@ def test_a_swin_gives_regions_in_reading_order() -> None:
     assert encoder(torch.randn(1, 3, 224, 224)).shape == (1, 49, 768)
 
 
+@pytest.mark.parametrize("name", ["test_vit_relpos", "swin_tiny_patch4_window7_224"])
+def test_a_transformer_of_a_fixed_size_is_built_for_the_size_of_the_photos(name: str) -> None:
+    """It once took photos of the pretraining's size alone."""
+    with pytest.raises(ValueError, match=r"gives no regions of 320 x 320 pixels: Input height"):
+        FeatureExtractor(name, "random").grid(320)
+    encoder = FeatureExtractor(name, "random", image_size=320)
+    rows, cols = encoder.grid(320)
+    assert encoder(torch.randn(1, 3, 320, 320)).shape == (1, rows * cols, encoder.feature_size)
+
+
+def test_a_transformer_without_class_tokens_gives_regions_too() -> None:
+    with torch.device("meta"):
+        assert FeatureExtractor("levit_128", "random").grid(224) == (4, 4)
+
+
+def test_a_backbone_that_cannot_run_channels_last_runs_otherwise() -> None:
+    """It has a tensor of five dimensions, and was once refused with torch's own message."""
+    with torch.device("meta"):
+        assert FeatureExtractor("lambda_resnet26t", "random").grid(256) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tf_efficientnet_lite2", "test_efficientnet", "resnet18", "resnet26t", "seresnext26d_32x4d",
+     "resnetblur18", "res2net50_14w_8s", "mnasnet_small"],
+)  # fmt: skip
+@pytest.mark.parametrize("image_size", [64, 96, 100])
+def test_the_grid_is_that_of_the_features(name: str, image_size: int) -> None:
+    """Of some backbones it is known without running them."""
+    with torch.device("meta"):
+        encoder = FeatureExtractor(name, "random")
+        maps = encoder.feature_map(torch.zeros(1, 3, image_size, image_size))
+        assert encoder.grid(image_size) == maps.shape[2:]
+
+
+def test_a_backbone_that_gives_several_maps_is_refused() -> None:
+    with torch.device("meta"):
+        encoder = FeatureExtractor("crossvit_9_240", "random")
+        with pytest.raises(ValueError, match=r"gives no regions .* several feature maps in place"):
+            encoder.grid(240)
+
+
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_mambaout"])
 def test_a_region_lies_where_the_photo_shows_it(name: str) -> None:
     """A change in one corner of the photo changes the features of that corner most."""
@@ -88,8 +131,8 @@ def test_the_first_stages_and_then_the_last_are_the_whole(name: str, stages: int
     whole = encoder.feature_map(images)
     assert encoder.num_stages == stages
     for left in range(stages + 1):
-        maps = encoder.front(images, left)
-        torch.testing.assert_close(encoder.back(maps, left), whole)
+        maps = encoder.run_stages(images, 0, stages - left)
+        torch.testing.assert_close(encoder.run_stages(maps, stages - left), whole)
         torch.testing.assert_close(encoder(maps, left), encoder(images))
         if left == stages:
             assert torch.equal(maps, images)
@@ -177,6 +220,48 @@ def test_weights_of_another_naming_fit_by_order(tmp_path: Path) -> None:
     nested = {"state_dict": state, "epoch": 3}
     torch.save(nested, tmp_path / "nested.pth")
     FeatureExtractor("test_resnet", tmp_path / "nested.pth")
+
+
+def in_another_order(state: dict[str, torch.Tensor], order: str) -> dict[str, torch.Tensor]:
+    """The tensors under other names, and so that all shapes still fit by position."""
+    names = list(state)
+    if order == "norms":  # as names sorted as text have it: bias before weight
+        for index, name in enumerate(names):
+            if name.endswith("bias") and names[index - 1].endswith("weight"):
+                names[index - 1], names[index] = name, names[index - 1]
+    elif order == "blocks":  # two blocks of the same shapes
+        first, second = ([n for n in names if n.startswith(f"layer1.{k}.")] for k in (0, 1))
+        start = names.index(first[0])
+        names[start : start + 2 * len(first)] = second + first
+    elif order == "layers":  # a convolution's bias, and nothing of its own, for a batch norm's
+        names = [name.replace("bn1.bias", "conv1.bias") for name in names]
+        state = dict(zip(names, state.values(), strict=True))
+    return {f"features.{name}": state[name] for name in names}
+
+
+@pytest.mark.parametrize("order", ["norms", "blocks", "layers"])
+def test_weights_that_fit_by_shape_in_a_wrong_order_are_refused(order: str, tmp_path: Path) -> None:
+    """They were once loaded, one layer's numbers into another layer."""
+    state = in_another_order(timm.create_model("resnet18").state_dict(), order)
+    path = save_weights(state, tmp_path / "shuffled.pth")
+    with pytest.raises(ValueError, match=r"do not fit the backbone: features\.\S+ stands where"):
+        FeatureExtractor("resnet18", path)
+
+
+def test_a_package_whose_layers_are_in_another_order_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Names and shapes fit there; only the features show it."""
+    read = captioner.encoder._read_package
+
+    def shuffled(package: str) -> dict[str, torch.Tensor]:
+        state = read(package)
+        swapped = {"_blocks.17.": "_blocks.18.", "_blocks.18.": "_blocks.17."}
+        return {n: state[swapped.get(n[:11], n[:11]) + n[11:]] for n in state}
+
+    monkeypatch.setattr("captioner.encoder._read_package", shuffled)
+    with pytest.raises(ValueError, match="are not those of tf_efficientnet_lite2 as known here"):
+        FeatureExtractor("tf_efficientnet_lite2")
 
 
 @pytest.mark.parametrize("deeper", [False, True])

@@ -89,19 +89,21 @@ def test_an_interrupted_prepare_goes_on_to_the_same_features(
     settings = {"views": 3, "batch_size": 2, "stages_left": 0}
     config = PrepareConfig(**common(data), features=tmp_path / "f", **settings)
     monkeypatch.setattr("train.features.FLUSH_EVERY", 2)
-    encode = FeatureExtractor.front
+    encode = FeatureExtractor.run_stages
     calls = 0
 
-    def fail_at_the_seventh(self: Any, images: Tensor, left: int) -> Tensor:
+    def fail_at_the_seventh(
+        self: Any, images: Tensor, first: int, end: int | None = None
+    ) -> Tensor:
         nonlocal calls
         if len(images) == 1:  # the photo that tells the features' shape
-            return encode(self, images, left)
+            return encode(self, images, first, end)
         calls += 1
         if calls == 7:
             raise KeyboardInterrupt
-        return encode(self, images, left)
+        return encode(self, images, first, end)
 
-    monkeypatch.setattr("train.features.FeatureExtractor.front", fail_at_the_seventh)
+    monkeypatch.setattr("train.features.FeatureExtractor.run_stages", fail_at_the_seventh)
     with pytest.raises(KeyboardInterrupt):
         prepare(config)
     with pytest.raises(ValueError, match="holds 12 of 28 views"):

@@ -1,5 +1,6 @@
 """The whole model: photo in, caption out, the same whichever way it is asked."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+import captioner.occlusion
 from captioner import (
     Caption,
     DecodingOptions,
@@ -18,7 +20,10 @@ from captioner import (
     ModelConfig,
     Vocabulary,
 )
+from captioner.captions import CaptionError
 from captioner.images import load_image
+from captioner.occlusion import occlusion_drops
+from captioner.options import DecodingError
 from captioner.preprocessing import to_tensor
 from captioner.vocabulary import END_ID, SPECIALS, START_ID
 from tests.tiny_models import build_model
@@ -44,6 +49,57 @@ def test_a_batch_of_photos_gives_what_each_gives_alone(
     for one, other in zip(together, alone, strict=True):
         assert_same(one, other, exactly=False)
     assert len({str(caption) for caption in alone}) > 1
+
+
+def test_several_photos_are_encoded_together_a_bounded_number_at_a_time(
+    model: ImageCaptioningModel, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def count(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return original(images)
+
+    original = model.encoder.feature_map
+    mixed = [*photos, model.encode(photos[0]), *photos]
+    monkeypatch.setattr(model.encoder, "feature_map", count)
+    monkeypatch.setattr("captioner.model.ENCODED_TOGETHER", 3)
+    together = model.generate_captions(mixed, max_length=4)
+    assert sizes == [3, 3, 2]
+    for photo, caption in zip(mixed, together, strict=True):
+        assert_same(caption, model.generate_caption(photo, max_length=4), exactly=False)
+
+
+def test_a_batch_of_photos_is_encoded_as_each_is_alone(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    for photo, features in zip(photos, model.encode_batch(photos), strict=True):
+        torch.testing.assert_close(features.regions, model.encode(photo).regions)
+    assert model.encode_batch([]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "values"),
+    [
+        ({"beams": 3}, "unknown_option", {"names": "beams"}),
+        ({"beam_size": 0}, "out_of_range", {"field": "beam_size", "low": 1, "high": 100}),
+        ({"prefix": "the zebra"}, "unknown_prefix", {"words": "zebra"}),
+        ({"prefix": "the dog", "max_length": 1}, "prefix_too_long", {"limit": 1, "got": 2}),
+    ],
+)
+def test_options_are_checked_before_any_photo_is_read(
+    model: ImageCaptioningModel, changes: dict[str, Any], code: str, values: dict[str, Any]
+) -> None:
+    with pytest.raises(DecodingError) as caught:
+        model.check_options(**changes)
+    assert caught.value.code == code
+    assert caught.value.values.items() >= values.items()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_options_that_a_model_can_use_come_back_changed(model: ImageCaptioningModel) -> None:
+    options = DecodingOptions(prefix="The dog")
+    assert model.check_options(options, beam_size=2) == replace(options, beam_size=2)
 
 
 def test_a_photo_may_be_a_path_an_image_an_array_or_its_features(
@@ -76,8 +132,8 @@ def test_a_photo_may_be_half_encoded_already(
     model: ImageCaptioningModel, photos: list[Image.Image], left: int
 ) -> None:
     image = to_tensor(load_image(photos[0]), model.config.preprocess)
-    maps = model.encoder.front(image.unsqueeze(0), left)[0]
-    features, wanted = model.encode_tensor(maps, left), model.encode(photos[0])
+    maps = model.encoder.run_stages(image.unsqueeze(0), 0, model.encoder.num_stages - left)[0]
+    (features,), wanted = model.encode_tensors([maps], left), model.encode(photos[0])
     assert features.grid == wanted.grid
     torch.testing.assert_close(features.regions, wanted.regions)
 
@@ -98,7 +154,7 @@ def test_positions_and_a_later_attention_caption_photos_too(
 def test_a_caption_says_what_teacher_forcing_says_of_it(
     model: ImageCaptioningModel, photos: list[Image.Image], beam_size: int
 ) -> None:
-    """Its words' probabilities, rivals and attention are the model's own."""
+    """Its words' probabilities, alternatives and attention are the model's own."""
     caption = model.generate_caption(photos[1], beam_size=beam_size, max_length=6, min_length=3)
     ids = [START_ID, *(model.vocabulary.words.index(word.text) for word in caption.words)]
     image = to_tensor(photos[1], model.config.preprocess).unsqueeze(0)
@@ -338,9 +394,47 @@ def test_hiding_many_regions_may_take_several_passes(
 ) -> None:
     caption = model.generate_caption(photos[0], max_length=4)
     whole = model.occlusion(photos[0], caption)
-    monkeypatch.setattr("captioner.model.MAX_VARIANTS", 4)
+    monkeypatch.setattr("captioner.occlusion.MAX_VARIANTS", 4)
     for left, right in zip(whole.drops, model.occlusion(photos[0], caption).drops, strict=True):
         np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+def test_occlusion_holds_a_bounded_number_of_variants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It once built a copy of the features for every region, a gigabyte on a large grid."""
+    rows: list[int] = []
+
+    def decoder(
+        features: torch.Tensor, token_ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        rows.append(len(features))
+        return torch.zeros(*token_ids.shape, 7), torch.zeros(*token_ids.shape, len(regions))
+
+    regions, token_ids = torch.randn(50, 4), torch.tensor([4, 5, 6])
+    built: list[int] = []
+    hide = captioner.occlusion.hide_regions
+
+    def record(regions: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        assert len(built) == len(rows) - 1  # each when its turn comes
+        built.append(hide(regions, hidden).numel())
+        return hide(regions, hidden)
+
+    monkeypatch.setattr("captioner.occlusion.hide_regions", record)
+    monkeypatch.setattr("captioner.occlusion.MAX_NUMBERS", 2000)
+    assert occlusion_drops(decoder, 7, regions, token_ids).shape == (50, 3)
+    assert rows == [1, *[10] * 5]
+    assert max(built) == 2000
+    rows.clear()
+    built.clear()
+    occlusion_drops(decoder, 500, regions, token_ids)  # logits: 3 words x 500
+    assert rows == [1] * 51
+
+
+def test_occlusion_of_a_caption_of_too_many_words_is_refused(
+    model: ImageCaptioningModel, photos: list[Image.Image]
+) -> None:
+    caption = model.score_caption(photos[0], "the dog")
+    with pytest.raises(CaptionError, match="must have at most 200 words, got 201"):
+        model.occlusion(photos[0], replace(caption, words=caption.words[:1] * 201))
 
 
 def test_occlusion_of_a_caption_of_another_grid_or_model_is_refused(
@@ -352,7 +446,7 @@ def test_occlusion_of_a_caption_of_another_grid_or_model_is_refused(
     with pytest.raises(ValueError, match="got 0 words"):
         model.occlusion(photos[0], replace(caption, words=()))
     foreign = replace(caption, words=(replace(caption.words[0], text="yak"),))
-    with pytest.raises(ValueError, match="'yak' is no word of this model's"):
+    with pytest.raises(ValueError, match="'yak' is not a word of this model"):
         model.occlusion(photos[0], foreign)
 
 

@@ -432,7 +432,7 @@ def test_two_runs_never_write_the_same_file(tmp_path: Path) -> None:
         (("--device", "cpu:0"), "--device cannot be used with --ray-workers: set --num-gpus"),
         (("--beam-size", "0"), "beam_size must be from 1 to 100, got 0"),
         (("--beam", "2"), "unrecognized arguments: --beam"),
-        (("--top-k", "5"), "set temperature above 0"),
+        (("--top-k", "5"), "top_k and top_p are for sampling"),
         (("--prefix", "a zebra"), "prefix holds a word that the model does not know: a, zebra"),
         (("--num-gpus", "-1"), "--num-gpus must be at least 0, got -1"),
         (("--num-gpus", "1"), "2 workers with 1 GPUs each need 2 GPUs, and this machine has 1"),

@@ -1,9 +1,15 @@
-"""Rules on what may be said next, and drawing from what is left."""
+"""The rules on the next token, and sampling from what they leave."""
 
 import pytest
 import torch
 
-from captioner.rules import block_repeated_ngrams, draw, keep_top_k, keep_top_p, say_only
+from captioner.decoding import (
+    block_repeated_ngrams,
+    force_token,
+    keep_top_k,
+    keep_top_p,
+    sample,
+)
 from captioner.vocabulary import SPECIALS
 from tests.scripted_decoder import A, B
 
@@ -23,7 +29,7 @@ def test_the_rule_on_runs_blocks_just_the_word_that_would_complete_one() -> None
 
 def test_the_only_word_that_may_be_said_keeps_its_probability() -> None:
     logprobs = torch.tensor([[-1.0, -2.0, -3.0]])
-    assert say_only(logprobs, NOTHING, 1).tolist() == [[-torch.inf, -2.0, -torch.inf]]
+    assert force_token(logprobs, NOTHING, 1).tolist() == [[-torch.inf, -2.0, -torch.inf]]
 
 
 def test_the_most_probable_are_kept_and_more_than_there_are_is_all() -> None:
@@ -49,7 +55,9 @@ def test_the_nucleus_is_of_what_other_rules_have_left() -> None:
     assert [token for _, token in kept(keep_top_p(logprobs, NOTHING, 0.4))] == [2]
 
 
-def test_an_index_is_drawn_as_likely_as_its_probability_and_never_an_impossible_one() -> None:
+def test_an_index_is_sampled_as_often_as_its_probability_and_never_an_impossible_one() -> None:
     probabilities = torch.tensor([[0.0, 2.0, 0.0, 6.0, 0.0]]).expand(1001, -1)
-    drawn = draw(probabilities, torch.linspace(0, 1, 1001))  # 1 is what rounding may make of less
-    assert torch.bincount(drawn, minlength=5).tolist() == [0, 250, 0, 751, 0]
+    sampled = sample(
+        probabilities, torch.linspace(0, 1, 1001)
+    )  # 1 is what rounding may make of less
+    assert torch.bincount(sampled, minlength=5).tolist() == [0, 250, 0, 751, 0]

@@ -210,7 +210,7 @@ def _features(
 ) -> list[Features]:
     generator = np.random.default_rng(0)  # plain views need no chance
     views = [source.view(name, generator).photo for name in names]
-    return [model.encode_tensor(view, source.left) for view in views]
+    return model.encode_tensors(views, source.left)
 
 
 def _source(config: EvaluateConfig, model: ImageCaptioningModel) -> PhotoSource:

@@ -54,7 +54,8 @@ def prepare(config: PrepareConfig) -> None:
         *list_views([photo.name for photo in val], 1),
     ]
     device = find_device(config.device)
-    encoder = FeatureExtractor(config.encoder, config.encoder_weights).to(device)
+    encoder = FeatureExtractor(config.encoder, config.encoder_weights, config.image_size)
+    encoder = encoder.to(device)
     encode_photos(
         config.photos,
         views,
@@ -151,9 +152,10 @@ def encode_photos(
         raise ValueError(
             f"stages_left must be from 0 to {encoder.num_stages - 1}, got {stages_left}"
         )
+    stages = encoder.num_stages - stages_left
     with torch.inference_mode():
         image = dataset[0][0].unsqueeze(0).to(device)
-        map_size = encoder.front(image, stages_left)[0].permute(1, 2, 0).shape
+        map_size = encoder.run_stages(image, 0, stages)[0].permute(1, 2, 0).shape
     plan = {
         "encoder": encoder.name,
         "weights": weights_checksum(encoder, stages_left),
@@ -170,7 +172,7 @@ def encode_photos(
     with tqdm(total=len(views), initial=len(placements), unit="view", desc="encoding") as bar:
         for number, (images, placed) in enumerate(loader):
             with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, autocast):
-                maps = encoder.front(images.to(device), stages_left).half().cpu()
+                maps = encoder.run_stages(images.to(device), 0, stages).half().cpu()
             start = len(placements)
             array[start : start + len(maps)] = maps.permute(0, 2, 3, 1).numpy()
             placements += placed

@@ -3,7 +3,7 @@
 Knows maps, boxes, captions and a decoder; knows nothing of how captions are scored.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from captioner.captions import Caption
 from captioner.model import Features, ImageCaptioningModel
-from captioner.vocabulary import PAD_ID, START_ID, tokenize
+from captioner.occlusion import Decoder, hide_regions, word_probabilities
+from captioner.vocabulary import PAD_ID, tokenize
 from train.bootstrap import Array, measure, ratio
 from train.boxes import Box, Phrases, box_coverage
 from train.data import CaptionedPhoto
@@ -171,11 +172,6 @@ def hidden_counts(regions: int) -> list[int]:
     return sorted(count for count in wanted if 1 <= count <= regions)
 
 
-Decoder = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Takes features (M, P, D) and token_ids (M, T), from `<sos>` on and padded, to logits (M, T, V)
-and alphas (M, T, P), as `LSTMWithAttention.forward`."""
-
-
 @torch.inference_mode()
 def deletion_drops(
     decoder: Decoder,
@@ -189,8 +185,7 @@ def deletion_drops(
     A region is hidden from the whole caption, as if the photo had never shown it: from the first
     state, from the attention at the words before (which stay as they are), and from the word's own.
     To hide it from the word's own step alone would ask little, since a region without attention
-    has no other way into that step. A hidden region is replaced by the mean region of the photo:
-    zeros are nothing an encoder gives, and the drop would tell how much they confuse the decoder.
+    has no other way into that step. See `captioner.occlusion.hide_regions`.
 
     Args:
         decoder: an evaluating one.
@@ -211,13 +206,13 @@ def deletion_drops(
     chance = torch.rand(RANDOM_ORDERS, len(regions), generator=generator)
     last = torch.full((RANDOM_ORDERS,), len(token_ids) - 1, device=regions.device)
     own = torch.arange(len(token_ids), device=regions.device)
-    shown = _probabilities(decoder, regions.unsqueeze(0), token_ids, last[:1])[0]  # (T,)
+    shown = word_probabilities(decoder, regions.unsqueeze(0), token_ids, last[:1])[0]  # (T,)
 
     def kept(orders: Tensor, last: Tensor) -> Tensor:  # (R, P), (R,) -> (R, K, T)
         counts = hidden_counts(len(regions))
         features = _hide(regions, orders, counts)
         repeated = last.repeat_interleave(len(counts))
-        return _probabilities(decoder, features, token_ids, repeated).unflatten(
+        return word_probabilities(decoder, features, token_ids, repeated).unflatten(
             0, (-1, len(counts))
         )
 
@@ -236,16 +231,7 @@ def _hide(regions: Tensor, orders: Tensor, counts: Sequence[int]) -> Tensor:
     ranks = orders.argsort(dim=1)  # (R, P), each region's place in the order
     limits = torch.tensor(counts, device=regions.device)
     hidden = (ranks.unsqueeze(1) < limits.unsqueeze(1)).flatten(0, 1)  # (R * K, P)
-    return torch.where(hidden.unsqueeze(2), regions.mean(dim=0), regions)
-
-
-def _probabilities(decoder: Decoder, features: Tensor, token_ids: Tensor, last: Tensor) -> Tensor:
-    """Of each word, up to the last one wanted of each row (M,); (M, T)."""
-    given = torch.cat([token_ids.new_tensor([START_ID]), token_ids[:-1]])  # (T,)
-    unwanted = torch.arange(len(given), device=given.device) > last.unsqueeze(1)  # (M, T)
-    logits, _ = decoder(features, given.expand(len(last), -1).masked_fill(unwanted, PAD_ID))
-    targets = token_ids.expand(len(last), -1).unsqueeze(2)
-    return logits.float().softmax(dim=2).gather(2, targets).squeeze(2)
+    return hide_regions(regions, hidden)
 
 
 def caption_drops(

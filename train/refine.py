@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from captioner.checkpoint import load_model
 from captioner.decoder import LSTMWithAttention, Predictions
+from captioner.decoding import ban_special_tokens, generate, sample
 from captioner.model import ImageCaptioningModel
-from captioner.rules import draw
-from captioner.vocabulary import END, END_ID, PAD_ID, START_ID, UNK_ID, Vocabulary, tokenize
+from captioner.vocabulary import END, PAD_ID, START_ID, UNK_ID, Vocabulary, tokenize
 from train.batches import build_dataset, build_loader, epoch_seed
 from train.cider import CiderD
 from train.config import RefineConfig
@@ -199,28 +199,26 @@ def policy_loss(said: Predictions, token_ids: Tensor, rewards: Tensor) -> Tensor
 
 @torch.no_grad()
 def draw_captions(config: RefineConfig, model: ImageCaptioningModel, features: Tensor) -> Tensor:
-    """Draw captions word by word from what an evaluating model says is likely.
+    """Sample captions from an evaluating model's distribution.
 
     Returns:
         (B * K, T + 1) token ids from `<sos>` to `<eos>`, then `<pad>`; a caption as long as is
         allowed has no `<eos>`.
     """
+
+    def choose(logprobs: Tensor, token_ids: Tensor) -> Tensor:
+        return sample(logprobs.exp(), torch.rand(len(logprobs), device=logprobs.device))
+
     decoder: LSTMWithAttention = model.decoder.eval()
     with autocast(config):
         state = decoder.initial_state(features).shared_by(config.drawn)
-        words = [torch.full((len(state.hidden),), START_ID, device=features.device)]
-        ended = torch.zeros_like(words[0], dtype=torch.bool)
-        for _ in range(config.max_length):
-            logits, _, state = decoder.step(words[-1], state)
-            logits[:, NEVER_DRAWN] = -torch.inf
-            chance = torch.rand(len(logits), device=logits.device)
-            drawn = draw(logits.float().softmax(dim=1), chance)
-            words.append(drawn.masked_fill(ended, PAD_ID))
-            ended = ended | (drawn == END_ID)
-            if bool(ended.all()):
-                break
+        start = torch.full((state.num_rows,), START_ID, device=state.device)
+        steps = generate(
+            decoder.step, state, choose, lambda _: [ban_special_tokens], config.max_length
+        )
+        columns = [start, *(step.chosen for step in steps)]
     decoder.train()
-    return torch.stack(words, dim=1)
+    return torch.stack(columns, dim=1)
 
 
 def _stack_padded(first: Tensor, second: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ def check_words(
     Raises:
         ValueError: it cannot.
     """
-    model.generate_n_best([], options)  # refuses a prefix with unknown words
+    model.check_options(options)
     if own_caption is not None:
         blank = Image.new("RGB", (BLANK_PHOTO_SIDE, BLANK_PHOTO_SIDE))
         model.score_caption(blank, own_caption, options)
