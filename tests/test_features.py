@@ -83,6 +83,18 @@ def test_the_third_view_is_a_random_one_that_lies_where_it_says(features: Path) 
     assert 1 <= abs(a * e - b * d) <= 1.1 / 0.6  # it shows 60 to 100 % of the photo
 
 
+def test_random_views_do_not_depend_on_pythons_hash(
+    data: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It differs between versions of Python."""
+    monkeypatch.setattr("train.features.hash", lambda _: 7, raising=False)
+    config = PrepareConfig(**common(data), features=tmp_path / "f", views=3, stages_left=0)
+    prepare(config)
+    assert np.array_equal(
+        np.load(config.features / "features.npy"), np.load(features / "features.npy")
+    )
+
+
 def test_an_interrupted_prepare_goes_on_to_the_same_features(
     data: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,12 +55,12 @@ def read_captions(path: Path) -> list[CaptionedPhoto]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such caption file: {path}")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    header = [column.strip() for column in re.split(r"[|,]", lines[0])] if lines else []
+    lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would cut captions
+    header = [column.strip() for column in re.split(r"[|,]", lines[0])]
     if header not in (["image_name", "comment_number", "comment"], ["image", "caption"]):
         raise ValueError(
             f"{path} must begin with 'image_name| comment_number| comment' or 'image,caption', "
-            f"got {lines[0][:60] if lines else 'an empty file'!r}"
+            f"got {lines[0][:60] or 'an empty line'!r}"
         )
     split_row = _split_at_bars if "|" in lines[0] else _split_at_commas
     captions: dict[str, list[str]] = {}
@@ -78,7 +78,7 @@ def read_captions(path: Path) -> list[CaptionedPhoto]:
 
 def _split_at_bars(line: str, columns: int) -> tuple[str, str]:
     # One row of Flickr30k's file has lost its second bar: "2199200615.jpg| 4   A dog runs ..."
-    match = re.match(r"\s*([^|]+?)\s*\|\s*\d+\s*\|?(.*)", line)
+    match = re.match(r"\s*([^|]+?)\s*\|\s*\d+\s*\|?(.*)", line, re.DOTALL)
     return (match[1], match[2]) if match else ("", "")
 
 
@@ -162,7 +162,8 @@ def _list_splits(folder: Path) -> dict[str, Split]:
             if split == "test":
                 continue
             raise FileNotFoundError(f"no such split list: {path}")
-        for name in path.read_text(encoding="utf-8").split():
+        lines = path.read_text(encoding="utf-8").split("\n")
+        for name in filter(None, map(str.strip, lines)):
             if splits.setdefault(name, split) != split:
                 raise ValueError(f"{name} stands in both {splits[name]}.txt and {split}.txt")
     return splits

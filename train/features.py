@@ -112,7 +112,8 @@ class _Views(Dataset[tuple[Tensor, Placement]]):
             image, placement = ImageOps.mirror(image), MIRRORED
         elif number > 1:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(hash((self.seed, row)) % 2**62)
+                generator = np.random.default_rng([self.seed, row])
+                torch.manual_seed(int(generator.integers(2**62)))
                 image, placement = augment(image, self.augmentation, self.preprocess.image_size)
         return to_tensor(image, self.preprocess), placement
 
