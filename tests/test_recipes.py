@@ -19,11 +19,11 @@ from train.recipes import RECIPES
 NOT_OF_A_RECIPE = {
     # what there is, and where
     "captions", "splits", "photos", "encoder_weights", "features", "name", "runs", "boxes",
-    "start_from", "word_vectors", "warm_up_captions",
+    "start_from", "word_vectors",
     # how it is worked on
     "recipe", "device", "seed", "workers", "limit", "resume", "batch_size", "samples",
     # without effect, unless what they belong to is asked for
-    "warm_up_epochs", "box_weight", "box_words", "finetune_statistics", "encoder_lr",
+    "box_weight", "box_words", "finetune_statistics", "encoder_lr",
 }  # fmt: skip
 
 
@@ -60,7 +60,6 @@ def test_tp_is_the_classic_setting_to_the_letter() -> None:
         "schedule": "step",
         "label_smoothing": 0.0,
         "doubly_stochastic": 0.0,
-        "scheduled_sampling": 0.0,
         "clip_norm": 1.0,
         "max_length": 30,
         "min_frequency": 2,

@@ -146,14 +146,6 @@ class FitConfig(TrainingConfig):
     word_vectors: Path | None = setting(
         None, "word vectors to begin with, in GloVe's text format and of the embedding's size"
     )
-    warm_up_captions: Path | None = setting(
-        None, "caption file to teach the decoder its language on first, without photos"
-    )
-    warm_up_epochs: int = setting(3, "passes over these captions")
-    scheduled_sampling: float = setting(
-        0.0, "share of words that the model is given of its own in the last epoch, from 0 on"
-    )
-
     embedding_size: int = setting(300, "width of word vectors")
     hidden_size: int = setting(512, "width of the LSTM")
     attention_size: int = setting(256, "width of the attention")
@@ -167,8 +159,6 @@ class FitConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, {"warm_up_epochs": 1})
-        require_share(self, "scheduled_sampling")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,6 @@ from train.processes import add_up, average_gradients, join_processes
 from train.runs import open_run, read_state, record_epoch, run_folder
 from train.samples import Samples
 from train.start import build_model, find_vocabulary
-from train.warm_up import warm_up
 
 BEST_FOLDER = "best"
 KEPT_SCORE = "CIDEr-D"
@@ -62,8 +61,6 @@ def fit(config: FitConfig) -> Path:
     trainee = Trainee.build(config, model, steps)
     history = read_state(run, trainee) if config.resume else []
     judge = Judge(config, run, model, len(history) + 1) if state.is_main_process else None
-    if not history and config.warm_up_captions is not None:
-        warm_up(config, model, train_set)
     objective = average_gradients(Objective(config, model), state, config.finetune_statistics)
     for epoch in range(len(history), config.epochs):
         started = time.monotonic()
@@ -72,7 +69,7 @@ def fit(config: FitConfig) -> Path:
         batches = build_loader(config, train_set, epoch, state.process_index, state.num_processes)
         metrics: dict[str, Any] = {"epoch": epoch + 1}
         left = train_set.source.left
-        metrics |= train_epoch(config, trainee, batches, left, epoch, objective, state)
+        metrics |= train_epoch(config, trainee, batches, left, objective, state)
         if judge is not None:
             judge.record(trainee, history, metrics, started)
         state.wait_for_everyone()
@@ -135,7 +132,6 @@ def train_epoch(
     trainee: Trainee,
     batches: Iterable[Batch | None],
     left: int | None,
-    epoch: int,
     objective: nn.Module,
     state: PartialState,
 ) -> dict[str, float]:
@@ -146,7 +142,6 @@ def train_epoch(
         objective: an `Objective`, or what averages its gradients over processes.
     """
     trainee.model.train()
-    own_words = config.scheduled_sampling * epoch / max(config.epochs - 1, 1)
     totals, weights = torch.zeros(3, dtype=torch.double), torch.zeros(3, dtype=torch.double)
     bar = tqdm(
         batches, desc="training", unit="batch", leave=False, disable=not state.is_main_process
@@ -158,7 +153,7 @@ def train_epoch(
         counted = float(share is not None)
         own = torch.stack(count(batch.token_ids, batch.coverage)).to(config.device) * counted
         counts = Counts(*add_up(own))
-        losses = objective(batch, left, counts, own_words)
+        losses = objective(batch, left, counts)
         trainee.optimizer.zero_grad(set_to_none=True)
         (counted * state.num_processes * losses.total).backward()  # the mean becomes a sum
         trainee.update(config.clip_norm)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.decoder import LSTMWithAttention, Predictions
+from captioner.decoder import Predictions
 from captioner.model import ImageCaptioningModel
-from captioner.vocabulary import END_ID, PAD_ID, SPECIALS
+from captioner.vocabulary import END_ID, PAD_ID
 from train.config import TrainingConfig
 from train.data import Batch
 
@@ -107,24 +107,19 @@ class Objective(nn.Module):
         batch: Batch,
         left: int | None,
         counts: Counts | None = None,
-        own_words: float = 0.0,
     ) -> Losses:
         """The losses of a batch.
 
         Args:
             left: how many of the encoder's stages its photos have still to go through.
             counts: see `caption_losses`.
-            own_words: share of words given to the decoder that are its own, 0 to 1.
         """
         device, config, decoder = self.config.device, self.config, self.model.decoder
         token_ids, photo_of_row = batch.token_ids.to(device), batch.photo_of_row.to(device)
         coverage = None if batch.coverage is None else batch.coverage.to(device)
         features = encode_batch(config, self.model, batch, left)
         with autocast(config):
-            inputs = caption_inputs(token_ids)
-            if own_words:
-                inputs = with_own_words(decoder, features, inputs, photo_of_row, own_words)
-            said = decoder.predict(features, inputs, photo_of_row)
+            said = decoder.predict(features, caption_inputs(token_ids), photo_of_row)
         return caption_losses(
             said,
             token_ids,
@@ -150,28 +145,3 @@ def autocast(config: TrainingConfig, allowed: bool = True) -> torch.autocast:
     """Computing in bfloat16 where that is safe, if the configuration wants it."""
     kind = torch.device(config.device).type
     return torch.autocast(kind, torch.bfloat16, config.autocast and allowed)
-
-
-def with_own_words(
-    decoder: LSTMWithAttention,
-    features: Tensor,
-    inputs: Tensor,
-    photo_of_row: Tensor,
-    share: float,
-) -> Tensor:
-    """Captions with some of their words replaced by what the decoder would say there.
-
-    Source: Bengio et al., Scheduled Sampling (arXiv:1506.03099), all words at once as Duckworth
-    et al. do (arXiv:1906.04331), with one pass.
-    """
-    with torch.no_grad():
-        said = decoder.predict(features, inputs, photo_of_row)
-        guesses = said.logits.float().softmax(dim=1).multinomial(1).squeeze(1)
-    follows = said.steps + 1 < inputs.shape[1]
-    rows, steps = said.rows[follows], said.steps[follows] + 1
-    replaced = (torch.rand(len(rows), device=rows.device) < share) & (inputs[rows, steps] != PAD_ID)
-    guesses = guesses[follows][replaced]
-    keep = guesses >= len(SPECIALS)
-    mixed = inputs.clone()
-    mixed[rows[replaced][keep], steps[replaced][keep]] = guesses[keep]
-    return mixed

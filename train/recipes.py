@@ -31,7 +31,6 @@ TP: dict[str, Any] = {
     "clip_norm": 1.0,
     "label_smoothing": 0.0,
     "doubly_stochastic": 0.0,
-    "scheduled_sampling": 0.0,
     "ema_decay": 0.0,
     "val_beam_size": 1,
     "autocast": False,
