@@ -48,14 +48,16 @@ def settings(fit_config: FitConfig, data: Path, stages_left: Path) -> FitConfig:
 
 
 def command(start: list[str], config: FitConfig) -> list[str]:
-    """The command line of a `fit`, every field given."""
+    """The command line of a `fit`, with every field that differs from its default."""
     flags: list[str] = []
     for item in fields(config):
         value = getattr(config, item.name)
         name = item.name.replace("_", "-")
+        if value == item.default:
+            continue
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
-        elif value is not None:
+        else:
             flags.append(f"--{name}={value}")
     return [*start, "fit", *flags]
 

@@ -33,11 +33,13 @@ def build_dataset(
     photos: list[CaptionedPhoto],
     model: ImageCaptioningModel,
     training: bool,
+    group_captions: bool = True,
 ) -> Flickr30kDataset:
     """The photos of a split, from cached features or a folder.
 
     Args:
         training: give random views, else plain ones.
+        group_captions: an example is a photo with all its captions, else with one of them.
 
     Raises:
         FileNotFoundError, ValueError: features, photos or boxes are missing or do not fit.
@@ -61,7 +63,7 @@ def build_dataset(
         model.vocabulary,
         source,
         config.max_length,
-        config.group_captions,
+        group_captions,
         config.seed,
         cover,
     )

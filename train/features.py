@@ -22,7 +22,7 @@ from captioner.encoder import FeatureExtractor
 from captioner.images import load_image
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import Vocabulary
-from train.config import DataConfig, PrepareConfig
+from train.config import FitConfig, PrepareConfig
 from train.data import (
     MIRRORED,
     UPRIGHT,
@@ -73,7 +73,7 @@ def prepare(config: PrepareConfig) -> None:
     print(f"{len(vocabulary)} vocabulary entries and {len(views)} views in {config.features}")
 
 
-def build_vocabulary(config: DataConfig) -> Vocabulary:
+def build_vocabulary(config: PrepareConfig | FitConfig) -> Vocabulary:
     """The words of the train split's captions; of no other split, and whatever the limit."""
     photos = load_split(config.captions, config.splits, "train")
     captions = (caption for photo in photos for caption in photo.captions)

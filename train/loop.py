@@ -56,7 +56,7 @@ def fit(config: FitConfig) -> Path:
     state.wait_for_everyone()
     train_photos = load_split(config.captions, config.splits, "train", config.limit)
     model = build_model(config, find_vocabulary(config))
-    train_set = build_dataset(config, train_photos, model, training=True)
+    train_set = build_dataset(config, train_photos, model, True, config.group_captions)
     steps = steps_per_epoch(config, train_set, state.num_processes)
     trainee = Trainee.build(config, model, steps)
     history = read_state(run, trainee) if config.resume else []

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from train.config import TrainingConfig, to_json
+from train.config import TrainingConfig
+from train.flags import to_json
 
 STATE_FILE, METRICS_FILE, CONFIG_FILE = "state.pt", "metrics.jsonl", "config.json"
 

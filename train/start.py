@@ -36,7 +36,9 @@ def build_model(config: FitConfig, vocabulary: Vocabulary) -> ImageCaptioningMod
         FileNotFoundError, ValueError: weights or word vectors are missing or do not fit.
     """
     torch.manual_seed(config.seed)
-    encoder = FeatureExtractor(config.encoder, config.encoder_weights)
+    # A checkpoint's weights replace the encoder's, which then need not be found.
+    weights = "random" if config.start_from is not None else config.encoder_weights
+    encoder = FeatureExtractor(config.encoder, weights)
     # Both configurations call what shapes the model by the same names.
     shape = {item.name for item in fields(ModelConfig)} & vars(config).keys()
     model_config = ModelConfig(
