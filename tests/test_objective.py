@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from captioner.decoder import Predictions
+from captioner.decoder import TeacherForcingOutput
 from captioner.vocabulary import END_ID, PAD_ID, START_ID
 from train.objective import Losses, caption_inputs, caption_losses, count
 
@@ -14,13 +14,13 @@ ROWS, STEPS = torch.tensor([0, 1, 0, 1, 0]), torch.tensor([0, 0, 1, 1, 2])
 
 
 @pytest.fixture
-def said() -> Predictions:
+def said() -> TeacherForcingOutput:
     """Of the captions TOKEN_IDS, step by step."""
-    return Predictions(ROWS, STEPS, torch.randn(5, V), torch.randn(5, P).softmax(dim=1))
+    return TeacherForcingOutput(ROWS, STEPS, torch.randn(5, V), torch.randn(5, P).softmax(dim=1))
 
 
 def test_the_loss_is_cross_entropy_without_pads_plus_the_coverage_penalty(
-    said: Predictions,
+    said: TeacherForcingOutput,
 ) -> None:
     losses = caption_losses(said, TOKEN_IDS, None, 0.1, 0.5)
     ids = torch.tensor([4, 6, 5, END_ID, END_ID])
@@ -32,7 +32,9 @@ def test_the_loss_is_cross_entropy_without_pads_plus_the_coverage_penalty(
     assert losses.box == 0
 
 
-def test_words_of_a_phrase_lose_what_they_attend_to_outside_its_boxes(said: Predictions) -> None:
+def test_words_of_a_phrase_lose_what_they_attend_to_outside_its_boxes(
+    said: TeacherForcingOutput,
+) -> None:
     coverage = torch.zeros(2, 3, P)
     coverage[0, 1] = torch.tensor([1.0, 0.5, 0.0, 0.0])  # the third word said
     coverage[1, 0] = torch.tensor([0.0, 0.0, 0.0, 1.0])  # the second
@@ -43,13 +45,13 @@ def test_words_of_a_phrase_lose_what_they_attend_to_outside_its_boxes(said: Pred
     torch.testing.assert_close(losses.total, losses.nll + 0.7 * wanted)
 
 
-def test_without_any_phrase_there_is_nothing_to_lose(said: Predictions) -> None:
+def test_without_any_phrase_there_is_nothing_to_lose(said: TeacherForcingOutput) -> None:
     losses = caption_losses(said, TOKEN_IDS, torch.zeros(2, 3, P), box_weight=0.7)
     torch.testing.assert_close(losses.total, losses.nll)
     assert losses.box == 0
 
 
-def test_attention_wholly_beside_the_boxes_is_a_finite_loss(said: Predictions) -> None:
+def test_attention_wholly_beside_the_boxes_is_a_finite_loss(said: TeacherForcingOutput) -> None:
     alphas = torch.eye(P)[[0, 0, 0, 0, 0]]
     coverage = torch.zeros(2, 3, P)
     coverage[:, 0, 1] = 1
@@ -57,7 +59,7 @@ def test_attention_wholly_beside_the_boxes_is_a_finite_loss(said: Predictions) -
     assert 10 < float(losses.box) < 20
 
 
-def test_the_losses_of_shares_add_up_to_those_of_the_batch(said: Predictions) -> None:
+def test_the_losses_of_shares_add_up_to_those_of_the_batch(said: TeacherForcingOutput) -> None:
     """Shares of two words and of three, of which only the first are known to be about regions."""
     coverage = torch.zeros(2, 3, P)
     coverage[1, :2, 2] = 1
@@ -67,7 +69,7 @@ def test_the_losses_of_shares_add_up_to_those_of_the_batch(said: Predictions) ->
     shares: list[Losses] = []
     for caption in (0, 1):
         rows = said.rows == caption
-        own = Predictions(*(tensor[rows] for tensor in said))._replace(rows=0 * ROWS[rows])
+        own = TeacherForcingOutput(*(tensor[rows] for tensor in said))._replace(rows=0 * ROWS[rows])
         given = TOKEN_IDS[[caption]], coverage[[caption]]
         shares.append(caption_losses(own, *given, **settings, counts=counts))
     for one, other, wanted in zip(*shares, whole, strict=True):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.decoder import Predictions
+from captioner.decoder import TeacherForcingOutput
 from captioner.model import ImageCaptioningModel
 from captioner.vocabulary import END_ID, PAD_ID
 from train.config import TrainingConfig
@@ -45,7 +45,7 @@ class Losses(NamedTuple):
 
 
 def caption_losses(
-    said: Predictions,
+    said: TeacherForcingOutput,
     token_ids: Tensor,
     coverage: Tensor | None = None,
     smoothing: float = 0.0,

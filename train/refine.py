@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from tqdm import tqdm
 
 from captioner.checkpoint import load_model
-from captioner.decoder import LSTMWithAttention, Predictions
+from captioner.decoder import LSTMWithAttention, TeacherForcingOutput
 from captioner.model import ImageCaptioningModel
 from captioner.rules import draw
 from captioner.vocabulary import END, END_ID, PAD_ID, START_ID, UNK_ID, Vocabulary, tokenize
@@ -178,7 +178,7 @@ def _losses(
     return loss + config.cross_entropy * losses.total, losses.nll, losses.box
 
 
-def policy_loss(said: Predictions, token_ids: Tensor, rewards: Tensor) -> Tensor:
+def policy_loss(said: TeacherForcingOutput, token_ids: Tensor, rewards: Tensor) -> Tensor:
     """What makes captions likelier by how much better than a photo's others they are.
 
     Args:
@@ -230,8 +230,8 @@ def _stack_padded(first: Tensor, second: Tensor) -> Tensor:
     )
 
 
-def _only(said: Predictions, wanted: Tensor) -> Predictions:
-    return Predictions(*(tensor[wanted] for tensor in said))
+def _only(said: TeacherForcingOutput, wanted: Tensor) -> TeacherForcingOutput:
+    return TeacherForcingOutput(*(tensor[wanted] for tensor in said))
 
 
 def _is_over(config: RefineConfig, history: Sequence[dict[str, Any]]) -> bool:
