@@ -18,7 +18,7 @@ from tests.colour_walls import ENCODER, common
 from train.config import FitConfig, PrepareConfig
 from train.data import MIRRORED, UPRIGHT, View
 from train.features import FeatureCache, build_vocabulary, prepare
-from train.loop import fit
+from train.fit import fit
 
 
 def test_the_vocabulary_holds_the_train_splits_words_only(data: Path, tmp_path: Path) -> None:

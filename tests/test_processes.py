@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from tests.colour_walls import rows_of
+from train.batches import steps_per_epoch
 from train.config import FitConfig
-from train.loop import fit, steps_per_epoch
-from train.processes import find_device, join_processes
-from train.runs import STATE_FILE
+from train.fit import fit
+from train.runs import STATE_FILE, find_device, join_processes
 
 ROOT = Path(__file__).parent.parent
 ALONE = [sys.executable, "-m", "train"]
@@ -33,7 +33,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 @pytest.fixture
 def settings(fit_config: FitConfig, data: Path, stages_left: Path) -> FitConfig:
-    """Everything that could tell processes apart, but chance; the last batch is of one photo."""
+    """All that could differ between processes, except randomness; the last batch has one photo."""
     return replace(
         fit_config,
         features=stages_left,
@@ -99,7 +99,7 @@ def assert_close(one: Path, other: Path, **tolerance: float) -> None:
     for row, other_row in zip(rows, others, strict=True):
         assert row == pytest.approx(other_row, **tolerance)
     states = [
-        torch.load(folder / STATE_FILE, weights_only=True)["trainee"] for folder in (one, other)
+        torch.load(folder / STATE_FILE, weights_only=True)["training"] for folder in (one, other)
     ]
     for part in ("model", "average"):
         for name, tensor in states[0][part].items():
@@ -133,7 +133,7 @@ def test_a_run_is_not_resumed_by_another_number_of_processes(settings: FitConfig
         text=True,
     )
     assert done.returncode
-    assert "begun with other settings: processes was 1" in done.stderr
+    assert "started with other settings: processes was 1" in done.stderr
 
 
 def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(

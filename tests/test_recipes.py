@@ -22,7 +22,7 @@ NOT_OF_A_RECIPE = {
     "start_from", "word_vectors",
     # how it is worked on
     "recipe", "device", "seed", "workers", "limit", "resume", "batch_size", "samples",
-    # without effect, unless what they belong to is asked for
+    # without effect unless another flag enables what they belong to
     "box_weight", "box_words", "finetune_statistics", "encoder_lr",
 }  # fmt: skip
 

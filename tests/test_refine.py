@@ -14,9 +14,9 @@ from captioner.decoder import TeacherForcingOutput
 from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, UNK_ID
 from tests.tiny_models import WORDS, build_model
-from train.cider import CiderD
 from train.config import RefineConfig
 from train.data import CaptionedPhoto
+from train.metrics import CiderD
 from train.objective import caption_inputs
 from train.refine import Reward, draw_captions, policy_loss, refine
 
@@ -106,7 +106,7 @@ def test_the_reward_is_cider_d_on_the_train_splits_words_with_the_end_as_a_word(
     assert scores[0, 0] > scores[0, 1]
 
 
-def test_a_mirrored_photo_is_judged_by_mirrored_captions() -> None:
+def test_a_mirrored_photo_is_scored_against_mirrored_captions() -> None:
     vocabulary = Vocabulary(["left", "right", "dog"])
     photos = [CaptionedPhoto("a.jpg", ("dog left",)), CaptionedPhoto("b.jpg", ("cat",))]
     reward = Reward(vocabulary, photos)

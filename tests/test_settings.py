@@ -14,7 +14,7 @@ from train.__main__ import STAGES, main
 from train.config import EvaluateConfig, FitConfig, PrepareConfig, PublishConfig, RefineConfig
 from train.evaluate import evaluate
 from train.features import prepare
-from train.loop import fit
+from train.fit import fit
 from train.refine import refine
 
 RECORDERS_OF_NOTHING = ("dataclasses", "train.config", "train.flags")

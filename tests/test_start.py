@@ -11,13 +11,12 @@ from captioner.checkpoint import load_model
 from captioner.vocabulary import PAD_ID, SPECIALS
 from tests.colour_walls import rows_of
 from train.config import FitConfig
-from train.loop import fit
-from train.start import build_model
+from train.fit import build_model, fit
 
 VOCABULARY = Vocabulary(["a", "one", "wall", "red", "green", "blue", "white"], False)
 
 
-def test_a_run_can_begin_with_the_weights_of_another(fit_config: FitConfig, tmp_path: Path) -> None:
+def test_a_run_can_start_from_the_weights_of_another(fit_config: FitConfig, tmp_path: Path) -> None:
     best = fit(fit_config)
     further = replace(fit_config, name="further", start_from=best, dropout=0.3, lr=1e-6)
     fit(replace(further, epochs=1))
@@ -28,7 +27,7 @@ def test_a_run_can_begin_with_the_weights_of_another(fit_config: FitConfig, tmp_
         fit(replace(further, name="other", hidden_size=16))
 
 
-def test_a_run_can_begin_with_the_encoder_that_another_has_trained(
+def test_a_run_can_start_from_the_encoder_that_another_has_trained(
     fit_config: FitConfig, stages_left: Path
 ) -> None:
     settings = replace(fit_config, features=stages_left, finetune_stages=1, encoder_lr=1e-3)
@@ -42,7 +41,7 @@ def test_a_run_can_begin_with_the_encoder_that_another_has_trained(
     assert len(rows_of(further.runs / "further")) == 1
 
 
-def test_another_vocabulary_is_not_begun_with(fit_config: FitConfig, tmp_path: Path) -> None:
+def test_weights_of_another_vocabulary_are_refused(fit_config: FitConfig, tmp_path: Path) -> None:
     save_model(build_model(fit_config, Vocabulary(["wall", "a"], False)), tmp_path / "other")
     with pytest.raises(ValueError, match="has another vocabulary"):
         build_model(replace(fit_config, start_from=tmp_path / "other"), VOCABULARY)

@@ -11,17 +11,16 @@ from PIL import Image
 
 from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, Vocabulary
+from train.batches import Flickr30kDataset, collate
 from train.data import (
     MIRRORED,
     UPRIGHT,
     Augmentation,
     CaptionedPhoto,
-    Flickr30kDataset,
     PhotoFolder,
     Placement,
     View,
     augment,
-    collate,
     load_split,
     read_captions,
     read_splits,

@@ -15,8 +15,8 @@ from train.config import (
 )
 from train.evaluate import evaluate
 from train.features import prepare
+from train.fit import fit
 from train.flags import add_flags, from_flags
-from train.loop import fit
 from train.publish import publish
 from train.refine import refine
 

@@ -27,8 +27,8 @@ from train.grounding import (
     named_boxes,
 )
 from train.metrics import Scorer, diversity
-from train.processes import find_device
 from train.report import REFERENCES, table
+from train.runs import find_device
 
 BATCH_SIZE = 50
 """Photos decoded at once."""
