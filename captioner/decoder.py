@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from captioner.vocabulary import PAD_ID
 
@@ -48,19 +49,16 @@ class DecoderState(NamedTuple):
         read = [tensor.index_select(0, rows // shared) for tensor in self[3:]]
         return DecoderState._make([*own, *read])
 
-    def cut(self, photos: int, captions: int) -> "DecoderState":
-        """The state of the first rows of the first `photos` rows of memory, `captions` of each."""
+    def cut(self, rows: int) -> "DecoderState":
+        """The state of the first `rows` of the rows that share each row of memory."""
         shared = len(self.hidden) // len(self.memory)
-        if (photos, captions) == (len(self.memory), shared):
+        if rows == shared:
             return self
-        own = [
-            tensor.unflatten(0, (-1, shared))[:photos, :captions].flatten(0, 1)
-            for tensor in self[:3]
-        ]
-        return DecoderState._make([*own, self.memory[:photos], self.keys[:photos]])
+        own = [tensor.unflatten(0, (-1, shared))[:, :rows].flatten(0, 1) for tensor in self[:3]]
+        return DecoderState._make([*own, self.memory, self.keys])
 
     def shared_by(self, rows: int) -> "DecoderState":
-        """The state with so many rows in place of each, all attending over its memory."""
+        """The state with each row repeated, `rows` rows then sharing a row of memory."""
         own = [tensor.repeat_interleave(rows, dim=0) for tensor in self[:3]]
         return DecoderState._make([*own, self.memory, self.keys])
 
@@ -73,11 +71,11 @@ class StepOutput(NamedTuple):
     state: DecoderState
 
 
-class Predictions(NamedTuple):
-    """What a decoder says of every word of given captions: W words of N captions in all."""
+class TeacherForcingOutput(NamedTuple):
+    """Predictions of every word of given captions: W words of N captions in all."""
 
-    rows: Tensor  # (W,), which caption the word is of
-    steps: Tensor  # (W,), which word of it, counted from 0
+    rows: Tensor  # (W,), index of the word's caption
+    steps: Tensor  # (W,), index of the word in its caption
     logits: Tensor  # (W, V)
     alphas: Tensor  # (W, P)
 
@@ -268,27 +266,36 @@ class LSTMWithAttention(nn.Module):
         """
         if photo_of_row is None:
             photo_of_row = torch.arange(len(token_ids), device=token_ids.device)
-        said = self.predict(features, token_ids, photo_of_row)
-        return _scatter(said.logits, said, token_ids), _scatter(said.alphas, said, token_ids)
+        output = self.predict(features, token_ids, photo_of_row)
+        return _scatter(output.logits, output, token_ids), _scatter(
+            output.alphas, output, token_ids
+        )
 
-    def predict(self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor) -> Predictions:
-        """As `forward`, for the words that are there alone, which is all that a loss needs."""
-        layout = _Layout.of(token_ids, photo_of_row, len(features))
-        state = self.initial_state(features.index_select(0, layout.photos))
-        state = state.shared_by(layout.token_ids.shape[1])
-        embedded = self.embedding(layout.token_ids).unbind(dim=2)  # T times (B, K, D_embedding)
-        read: list[tuple[Tensor, ...]] = []
-        for (photos, captions, spoken), words in zip(layout.active, embedded, strict=True):
-            state = state.cut(photos, captions)
-            words = words[:photos, :captions].flatten(0, 1)
+    def predict(
+        self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor
+    ) -> TeacherForcingOutput:
+        """As `forward`, but only at words that are not `<pad>`, which is all that a loss needs."""
+        spoken = (token_ids != PAD_ID).cpu()  # (N, T)
+        slots = _slots(spoken.sum(dim=1), photo_of_row, len(features))  # (B, K)
+        spoken = spoken[slots] & (slots >= 0).unsqueeze(2)  # (B, K, T)
+        widths = spoken.any(dim=0).sum(dim=0).tolist()  # per step, columns where a word is left
+        embedded = self.embedding(token_ids[slots.to(token_ids.device)])  # (B, K, T, D_embedding)
+        state = self.initial_state(features).shared_by(slots.shape[1])
+        outcomes: list[tuple[Tensor, ...]] = []
+        for step, width in enumerate(widths[: sum(map(bool, widths))]):
+            state = state.cut(width)
+            words = embedded[:, :width, step].flatten(0, 1)  # (B * width, D_embedding)
             alpha, state = self._advance(words, state)
-            outcome = (state.hidden, state.context, words, alpha)
-            if len(spoken) < len(words):
-                outcome = tuple(tensor.index_select(0, spoken) for tensor in outcome)
-            read.append(outcome)
-        hidden, context, words, alphas = (torch.cat(parts) for parts in zip(*read, strict=True))
+            chosen = spoken[:, :width, step].flatten().nonzero().squeeze(1)
+            rows = slots[:, :width].flatten()[chosen].to(words.device)
+            chosen = chosen.to(words.device)
+            read = (state.hidden, state.context, words, alpha)
+            read = (tensor.index_select(0, chosen) for tensor in read)
+            outcomes.append((rows, torch.full_like(rows, step), *read))
+        parts = (torch.cat(tensors) for tensors in zip(*outcomes, strict=True))
+        rows, steps, hidden, context, words, alphas = parts
         logits = self._logits(hidden, context, words)
-        return Predictions(layout.rows, layout.steps, logits, alphas)
+        return TeacherForcingOutput(rows, steps, logits, alphas)
 
 
 class GridPosition(nn.Module):
@@ -306,55 +313,28 @@ class GridPosition(nn.Module):
         return memory + places if memory.shape[1] == len(places) else memory
 
 
-class _Layout(NamedTuple):
-    """Captions of a batch in a rectangle, so that the captions of a photo share its memory.
+def _slots(lengths: Tensor, photo_of_row: Tensor, num_photos: int) -> Tensor:
+    """Arrange captions in a rectangle, so that the captions of a photo share its memory.
 
-    Photos with a long caption come first, and so do a photo's long captions: what has ended is
-    then cut off below and to the right. That computes a quarter more than the words that are
-    there; a copy of the memory for every caption would cost more.
+    The long captions of each photo come first; columns in which all captions have ended can be
+    cut off. A copy of the memory for every caption would cost more.
+
+    Args:
+        lengths: (N,), of the captions, on the CPU.
+        photo_of_row: (N,), each caption's photo.
+
+    Returns:
+        (B, K), indices of captions on the CPU, -1 where a photo has no more of them.
     """
-
-    photos: Tensor  # (B,), which photo stands in each row
-    token_ids: Tensor  # (B, K, T)
-    active: list[tuple[int, int, Tensor]]  # per step: photos, captions, the words among them
-    rows: Tensor  # (W,), as in Predictions
-    steps: Tensor  # (W,)
-
-    @classmethod
-    def of(cls, token_ids: Tensor, photo_of_row: Tensor, num_photos: int) -> "_Layout":
-        lengths = (token_ids != PAD_ID).sum(dim=1).cpu()
-        captions: list[list[int]] = [[] for _ in range(num_photos)]
-        for row in lengths.argsort(descending=True, stable=True).tolist():
-            captions[int(photo_of_row[row])].append(row)
-        longest = [int(lengths[rows[0]]) if rows else 0 for rows in captions]
-        photos = sorted(range(num_photos), key=lambda photo: -longest[photo])
-        slots = torch.full((num_photos, max(map(len, captions))), -1)  # (B, K), which caption
-        for place, photo in enumerate(photos):
-            slots[place, : len(captions[photo])] = torch.tensor(captions[photo])
-        left = lengths[slots].masked_fill(slots < 0, 0)  # (B, K)
-        active: list[tuple[int, int, Tensor]] = []
-        rows: list[Tensor] = []
-        size = (slots.shape[0], slots.shape[1])
-        for step in range(token_ids.shape[1]):
-            wanted = int((left[:, 0] > step).sum()), int((left > step).any(dim=0).sum())
-            # Cutting costs a copy: cut a fifth or nothing.
-            if 0 < wanted[0] * wanted[1] <= 0.8 * size[0] * size[1]:
-                size = wanted
-            spoken = (left[: size[0], : size[1]] > step).flatten().nonzero().squeeze(1)
-            active.append((*size, spoken.to(token_ids.device)))
-            rows.append(slots[: size[0], : size[1]].flatten()[spoken])
-        steps = torch.repeat_interleave(torch.tensor([len(part) for part in rows]))
-        grid = token_ids[slots.clamp(min=0).to(token_ids.device)]
-        return cls(
-            torch.tensor(photos, device=token_ids.device),
-            grid,
-            active,
-            torch.cat(rows).to(token_ids.device),
-            steps.to(token_ids.device),
-        )
+    photos = photo_of_row.tolist()
+    captions: list[list[int]] = [[] for _ in range(num_photos)]
+    for row in lengths.argsort(descending=True, stable=True).tolist():
+        captions[photos[row]].append(row)
+    rows = [torch.tensor(group, dtype=torch.long) for group in captions]
+    return pad_sequence(rows, batch_first=True, padding_value=-1)
 
 
-def _scatter(values: Tensor, said: Predictions, token_ids: Tensor) -> Tensor:
-    """Values (W, ...) of words at their places (N, T, ...)."""
+def _scatter(values: Tensor, output: TeacherForcingOutput, token_ids: Tensor) -> Tensor:
+    """Values of words (W, ...) at their places among all (N, T, ...)."""
     places = values.new_zeros(*token_ids.shape, *values.shape[1:])
-    return places.index_put((said.rows, said.steps), values)
+    return places.index_put((output.rows, output.steps), values)

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from train.batches import build_loader, epoch_seed
+from train.batches import Example, build_loader, epoch_seed
 from train.config import FitConfig
-from train.data import Example
 
 
 class Numbers(Dataset[Example]):
@@ -59,7 +58,7 @@ def test_the_order_is_random_by_seed_and_epoch_or_the_given_one(fit_config: FitC
     assert order(1) != order(1, seed=1)
 
 
-def test_each_process_has_chances_of_its_own(fit_config: FitConfig) -> None:
+def test_each_seed_epoch_and_process_has_its_own_random_numbers(fit_config: FitConfig) -> None:
     seeds = {
         epoch_seed(replace(fit_config, seed=seed), epoch, process)
         for seed in (0, 1)

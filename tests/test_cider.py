@@ -5,7 +5,7 @@ import random
 import pytest
 from pycocoevalcap.cider.cider import Cider
 
-from train.cider import CiderD
+from train.metrics import CiderD
 
 WORDS = ["a", "dog", "cat", "runs", "sits", "on", "the", "grass", "red", "big", "two", "people"]
 

@@ -9,8 +9,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from captioner import Vocabulary
 from train.config import FitConfig
+from train.fit import build_model
 from train.optim import build_optimizer, ema, learning_rate_at
-from train.start import build_model
 
 
 def test_the_unfrozen_encoder_has_a_rate_of_its_own_and_vectors_are_not_decayed(

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from tests.colour_walls import rows_of
+from train.batches import steps_per_epoch
 from train.config import FitConfig
-from train.loop import fit, steps_per_epoch
-from train.processes import find_device, join_processes
-from train.runs import STATE_FILE
+from train.fit import fit
+from train.runs import STATE_FILE, find_device, join_processes
 
 ROOT = Path(__file__).parent.parent
 ALONE = [sys.executable, "-m", "train"]
@@ -33,7 +33,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 @pytest.fixture
 def settings(fit_config: FitConfig, data: Path, stages_left: Path) -> FitConfig:
-    """Everything that could tell processes apart, but chance; the last batch is of one photo."""
+    """All that could differ between processes, except randomness; the last batch has one photo."""
     return replace(
         fit_config,
         features=stages_left,
@@ -48,14 +48,16 @@ def settings(fit_config: FitConfig, data: Path, stages_left: Path) -> FitConfig:
 
 
 def command(start: list[str], config: FitConfig) -> list[str]:
-    """The command line of a `fit`, every field given."""
+    """The command line of a `fit`, with every field that differs from its default."""
     flags: list[str] = []
     for item in fields(config):
         value = getattr(config, item.name)
         name = item.name.replace("_", "-")
+        if value == item.default:
+            continue
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
-        elif value is not None:
+        else:
             flags.append(f"--{name}={value}")
     return [*start, "fit", *flags]
 
@@ -97,7 +99,7 @@ def assert_close(one: Path, other: Path, **tolerance: float) -> None:
     for row, other_row in zip(rows, others, strict=True):
         assert row == pytest.approx(other_row, **tolerance)
     states = [
-        torch.load(folder / STATE_FILE, weights_only=True)["trainee"] for folder in (one, other)
+        torch.load(folder / STATE_FILE, weights_only=True)["training"] for folder in (one, other)
     ]
     for part in ("model", "average"):
         for name, tensor in states[0][part].items():
@@ -131,21 +133,18 @@ def test_a_run_is_not_resumed_by_another_number_of_processes(settings: FitConfig
         text=True,
     )
     assert done.returncode
-    assert "begun with other settings: processes was 1" in done.stderr
+    assert "started with other settings: processes was 1" in done.stderr
 
 
 def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
-    fit_config: FitConfig, data: Path
+    fit_config: FitConfig,
 ) -> None:
-    """All chance follows from seed and epoch: order, views, dropout, words fed back."""
+    """Order, views and dropout follow from the seed and the epoch."""
     config = replace(
         fit_config,
         features=None,
         augmentation="strong",
         dropout=0.3,
-        scheduled_sampling=0.5,
-        warm_up_captions=data / "results.csv",
-        warm_up_epochs=2,
         epochs=3,
         limit=4,
         samples=1,

@@ -13,17 +13,17 @@ import torchvision
 from captioner import load_model
 from tests.colour_walls import rows_of
 from train.__main__ import main
-from train.config import FitConfig, PrepareConfig, add_flags, from_flags
-from train.recipes import RECIPES
+from train.config import RECIPES, FitConfig, PrepareConfig
+from train.flags import add_flags, from_flags
 
 NOT_OF_A_RECIPE = {
     # what there is, and where
     "captions", "splits", "photos", "encoder_weights", "features", "name", "runs", "boxes",
-    "start_from", "word_vectors", "warm_up_captions",
+    "start_from", "word_vectors",
     # how it is worked on
     "recipe", "device", "seed", "workers", "limit", "resume", "batch_size", "samples",
-    # without effect, unless what they belong to is asked for
-    "warm_up_epochs", "box_weight", "box_words", "finetune_statistics", "encoder_lr",
+    # without effect unless another flag enables what they belong to
+    "box_weight", "box_words", "finetune_statistics", "encoder_lr",
 }  # fmt: skip
 
 
@@ -32,11 +32,11 @@ def parse(config_type: type[Any], *flags: str) -> Any:
     add_flags(parser, config_type)
     needed = ["--captions=c", "--photos=p"]
     needed += ["--name=n"] if config_type is FitConfig else ["--features=f"]
-    return from_flags(config_type, parser.parse_args([*needed, *flags]))
+    return from_flags(config_type, parser.parse_args([*needed, *flags]), RECIPES)
 
 
-def test_tp_is_the_classic_setting_to_the_letter() -> None:
-    settings = asdict(parse(FitConfig, "--recipe=tp"))
+def test_the_classic_recipe_has_exactly_the_classic_values() -> None:
+    settings = asdict(parse(FitConfig, "--recipe=classic"))
     assert {name: settings[name] for name in settings.keys() - NOT_OF_A_RECIPE} == {
         "encoder": "resnet50",
         "finetune_stages": 0,
@@ -60,7 +60,6 @@ def test_tp_is_the_classic_setting_to_the_letter() -> None:
         "schedule": "step",
         "label_smoothing": 0.0,
         "doubly_stochastic": 0.0,
-        "scheduled_sampling": 0.0,
         "clip_norm": 1.0,
         "max_length": 30,
         "min_frequency": 2,
@@ -69,33 +68,33 @@ def test_tp_is_the_classic_setting_to_the_letter() -> None:
         "val_beam_size": 1,
         "autocast": False,
     }
-    assert settings["recipe"] == "tp"
+    assert settings["recipe"] == "classic"
 
 
-def test_tp_caches_views_of_the_classic_kind() -> None:
-    config = parse(PrepareConfig, "--recipe=tp")
+def test_the_classic_recipe_caches_classic_views() -> None:
+    config = parse(PrepareConfig, "--recipe=classic")
     assert (config.encoder, config.image_size, config.augmentation) == ("resnet50", 224, "classic")
     assert (config.min_frequency, config.keep_punctuation) == (2, True)
     assert (config.views, config.stages_left) == (6, 0)
 
 
 def test_a_recipe_leaves_no_setting_to_the_defaults_of_another() -> None:
-    """So that what `best` becomes changes nothing of `tp`."""
+    """So that a change of the defaults does not change the classic recipe."""
     names = {item.name for kind in (FitConfig, PrepareConfig) for item in fields(kind)}
-    assert RECIPES["tp"].keys() == names - NOT_OF_A_RECIPE
+    assert RECIPES["classic"].keys() == names - NOT_OF_A_RECIPE
 
 
-def test_best_is_the_default_and_means_the_fields_own_defaults() -> None:
-    best = parse(FitConfig)
-    assert best.recipe == "best"
-    assert best == parse(FitConfig, "--recipe=best")
+def test_the_default_recipe_leaves_every_field_at_its_own_default() -> None:
+    config = parse(FitConfig)
+    assert config.recipe == "default"
+    assert config == parse(FitConfig, "--recipe=default")
     for item in fields(FitConfig):
         if item.name not in ("captions", "photos", "name"):
-            assert getattr(best, item.name) == item.default, item.name
+            assert getattr(config, item.name) == item.default, item.name
 
 
 def test_a_given_flag_comes_before_the_recipe() -> None:
-    flags = ["--recipe=tp", "--lr=0.5", "--gate", "--group-captions", "--encoder=test_resnet"]
+    flags = ["--recipe=classic", "--lr=0.5", "--gate", "--group-captions", "--encoder=test_resnet"]
     config = parse(FitConfig, *flags)
     assert (config.lr, config.gate, config.group_captions) == (0.5, True, True)
     assert config.encoder == "test_resnet"
@@ -110,7 +109,7 @@ def test_an_unknown_recipe_is_wrong_usage(stage: str, capsys: pytest.CaptureFixt
     assert "argument --recipe: invalid choice: 'fast'" in capsys.readouterr().err
 
 
-def test_tp_trains_a_resnet50_from_photos_and_records_its_values(
+def test_the_classic_recipe_trains_a_resnet50_from_photos_and_records_its_values(
     data: Path, tmp_path: Path
 ) -> None:
     """On weights in torchvision's names, as its own file of them has."""
@@ -118,19 +117,19 @@ def test_tp_trains_a_resnet50_from_photos_and_records_its_values(
     network = torchvision.models.resnet50(weights=None)
     torch.save(network.state_dict(), tmp_path / "resnet50.pth")
     flags = [f"--captions={data}/results.csv", f"--splits={data}", f"--photos={data}/photos"]
-    flags += [f"--encoder-weights={tmp_path}/resnet50.pth", "--recipe=tp", "--device=cpu"]
-    short = ["--epochs=1", "--limit=2", "--min-frequency=1", "--name=tp", f"--runs={tmp_path}"]
+    flags += [f"--encoder-weights={tmp_path}/resnet50.pth", "--recipe=classic", "--device=cpu"]
+    short = ["--epochs=1", "--limit=2", "--min-frequency=1", "--name=classic", f"--runs={tmp_path}"]
     assert main(["fit", *flags, *short]) == 0
-    (row,) = rows_of(tmp_path / "tp")
+    (row,) = rows_of(tmp_path / "classic")
     assert row["lr"] == 1e-3
     assert 0 < row["train_loss"] < 10
-    settings = json.loads((tmp_path / "tp" / "config.json").read_text())["settings"]
+    settings = json.loads((tmp_path / "classic" / "config.json").read_text())["settings"]
     given = {"epochs": 1, "min_frequency": 1}
-    assert settings.items() >= {**RECIPES["tp"], **given, "recipe": "tp"}.items() - {
+    assert settings.items() >= {**RECIPES["classic"], **given, "recipe": "classic"}.items() - {
         ("views", 6),
         ("stages_left", 0),
     }
-    model = load_model(tmp_path / "tp" / "best")
+    model = load_model(tmp_path / "classic" / "best")
     assert "." in model.vocabulary
     assert model.config.preprocess.image_size == 224
     assert model.encode(data / "photos" / "0.jpg").regions.shape == (49, 2048)

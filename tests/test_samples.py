@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import train.loop
+import train.validation
 from captioner import load_model
 from tests.colour_walls import rows_of
 from train.config import FitConfig
-from train.loop import fit
-from train.samples import Samples
+from train.fit import fit
+from train.validation import Samples
 
 
 def read_events(run: Path) -> EventAccumulator:
@@ -89,8 +89,8 @@ def test_a_missing_photo_is_told_before_the_run_begins(
 def test_a_resumed_runs_curves_have_each_epoch_once(
     fit_config: FitConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last whole epoch was once struck out when a run went on."""
-    validate = train.loop.validate
+    """Resuming a run once removed the curves of its last complete epoch."""
+    validate = train.validation.validate
     calls = 0
 
     def stop_in_the_third(*arguments: object) -> object:
@@ -100,7 +100,7 @@ def test_a_resumed_runs_curves_have_each_epoch_once(
             raise KeyboardInterrupt
         return validate(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("train.loop.validate", stop_in_the_third)
+    monkeypatch.setattr("train.validation.validate", stop_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         fit(fit_config)
     best = fit(replace(fit_config, resume=True))

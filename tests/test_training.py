@@ -12,15 +12,15 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-import train.loop
+import train.fit
 from captioner import FeatureExtractor, load_model
 from tests.colour_walls import COLOURS, ENCODER, rows_of
 from train.__main__ import main
+from train.batches import Batch
 from train.config import EvaluateConfig, FitConfig
-from train.data import Batch
 from train.evaluate import evaluate
 from train.features import FeatureCache
-from train.loop import fit
+from train.fit import fit
 from train.report import table
 
 
@@ -55,13 +55,13 @@ def test_each_epoch_has_its_own_views_order_and_dropout(
 ) -> None:
     seen: list[tuple[float, ...]] = []
 
-    def look(config: Any, trainee: Any, batches: Iterable[Batch], *_: Any) -> dict[str, float]:
+    def look(config: Any, state: Any, batches: Iterable[Batch], *_: Any) -> dict[str, float]:
         chance = float(torch.rand(()))  # what dropout would draw first
         sums = [float(batch.photos.sum()) for batch in batches]
         seen.append((chance, round(sum(sums), 2), sums[0]))
         return {}
 
-    monkeypatch.setattr("train.loop.train_epoch", look)
+    monkeypatch.setattr("train.fit.train_epoch", look)
     fit(replace(fit_config, epochs=2))
     first, second = seen
     assert all(one != other for one, other in zip(first, second, strict=True))
@@ -81,7 +81,7 @@ def test_a_resumed_run_ends_with_the_numbers_of_an_uninterrupted_one(
     fit_config: FitConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(fit_config)
-    train_epoch = train.loop.train_epoch
+    train_epoch = train.fit.train_epoch
     calls = 0
 
     def stop_in_the_third(*arguments: Any) -> dict[str, float]:
@@ -92,7 +92,7 @@ def test_a_resumed_run_ends_with_the_numbers_of_an_uninterrupted_one(
             raise KeyboardInterrupt
         return metrics
 
-    monkeypatch.setattr("train.loop.train_epoch", stop_in_the_third)
+    monkeypatch.setattr("train.fit.train_epoch", stop_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         fit(replace(fit_config, name="cut"))
     assert len(rows_of(fit_config.runs / "cut")) == 2
@@ -111,7 +111,7 @@ def test_a_run_killed_in_its_first_epoch_can_be_resumed(
 
     small = replace(fit_config, epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr("train.loop.train_epoch", stop)
+        patch.setattr("train.fit.train_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             fit(small)
     fit(replace(small, resume=True))
@@ -124,7 +124,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     fit(replace(fit_config, epochs=1))
     with pytest.raises(ValueError, match="add --resume"):
         fit(replace(fit_config, epochs=1))
-    with pytest.raises(ValueError, match="begun with other settings: lr was"):
+    with pytest.raises(ValueError, match="started with other settings: lr was"):
         fit(replace(fit_config, epochs=1, lr=0.5, resume=True))
 
 
@@ -191,7 +191,7 @@ def test_unfrozen_stages_are_trained_kept_and_evaluated(
 def test_more_stages_than_the_cached_features_leave_cannot_be_trained(
     fit_config: FitConfig, stages_left: Path
 ) -> None:
-    """The encoder's gradient was once none, and nobody was told."""
+    """The encoder once got no gradient, and no error was raised."""
     with pytest.raises(ValueError, match=r"leave 0 stages .* to train, not 2; .* --stages-left 2"):
         fit(replace(fit_config, finetune_stages=2))
     with pytest.raises(ValueError, match=r"leave 2 stages .* to train, not 3"):

@@ -11,17 +11,16 @@ from PIL import Image
 
 from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, Vocabulary
+from train.batches import Flickr30kDataset, collate
 from train.data import (
     MIRRORED,
     UPRIGHT,
     Augmentation,
     CaptionedPhoto,
-    Flickr30kDataset,
     PhotoFolder,
     Placement,
     View,
     augment,
-    collate,
     load_split,
     read_captions,
     read_splits,
@@ -41,6 +40,7 @@ COMMAS = """image,caption
 KAGGLE = """image_name,comment_number,comment
 1.jpg,0,Two dogs , one black .
 """
+KAGGLE_ROWS = "1.jpg,0,a dog{}and a cat\n2.jpg,0,a man\n"
 
 
 def write(path: Path, text: str) -> Path:
@@ -65,6 +65,18 @@ def test_commas_inside_a_caption_survive(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+@pytest.mark.parametrize("rows", ["1.jpg| 0| a dog{}and a cat\n2.jpg| 0| a man\n", KAGGLE_ROWS])
+def test_only_line_feeds_end_a_row(tmp_path: Path, separator: str, rows: str) -> None:
+    """Captions were cut at every character that `str.splitlines` splits at."""
+    header = (BARS if "|" in rows else KAGGLE).splitlines()[0] + "\n"
+    photos = read_captions(write(tmp_path / "results.csv", header + rows.format(separator)))
+    assert photos == [
+        CaptionedPhoto("1.jpg", ("a dog and a cat",)),
+        CaptionedPhoto("2.jpg", ("a man",)),
+    ]
+
+
 def test_a_file_that_holds_no_captions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must begin with"):
         read_captions(write(tmp_path / "x.csv", "a;b\n1;2\n"))
@@ -86,6 +98,14 @@ def test_splits_come_from_lists_or_from_karpathys_json(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "dataset.json", json.dumps({"images": images}))
     assert read_splits(photos, path) == {"0.jpg": "train", "3.jpg": "test"}
+
+
+def test_a_split_list_has_one_file_name_a_line(tmp_path: Path) -> None:
+    """Names with blanks in them were once taken for several."""
+    write(tmp_path / "train.txt", "a dog.jpg\n\n  b\u2028.jpg \n")
+    write(tmp_path / "val.txt", "")
+    photos = [CaptionedPhoto(name, ("a",)) for name in ("a dog.jpg", "b\u2028.jpg")]
+    assert read_splits(photos, tmp_path) == dict.fromkeys(("a dog.jpg", "b\u2028.jpg"), "train")
 
 
 def test_a_photo_in_two_lists_is_refused(tmp_path: Path) -> None:

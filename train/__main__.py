@@ -1,4 +1,4 @@
-"""The command line of training, one subcommand a stage: `python -m train STAGE`. Only parses."""
+"""The command line of training, one subcommand a stage: `python -m train STAGE`. It only parses."""
 
 import argparse
 import sys
@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from train.config import (
+    RECIPES,
     EvaluateConfig,
     FitConfig,
     PrepareConfig,
     PublishConfig,
     RefineConfig,
-    add_flags,
-    from_flags,
 )
 from train.evaluate import evaluate
 from train.features import prepare
-from train.loop import fit
+from train.fit import fit
+from train.flags import add_flags, from_flags
 from train.publish import publish
 from train.refine import refine
 
@@ -38,16 +38,19 @@ STAGES = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage; 0 when it went well, 1 when its data do not allow it, 2 on wrong usage."""
+    """Run one stage; the exit status: 0, 1 if data or files are unfit, or 2 on wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     subparsers = parser.add_subparsers(dest="stage", required=True)
     for name, stage in STAGES.items():
         summary = (stage.config_type.__doc__ or "").strip()
-        add_flags(subparsers.add_parser(name, help=summary, description=summary), stage.config_type)
+        stage_parser = subparsers.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False
+        )
+        add_flags(stage_parser, stage.config_type)
     flags = parser.parse_args(arguments)
     stage = STAGES[flags.stage]
     try:
-        config = from_flags(stage.config_type, flags)
+        config = from_flags(stage.config_type, flags, RECIPES)
     except ValueError as error:
         parser.error(str(error))
     try:

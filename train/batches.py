@@ -1,9 +1,15 @@
-"""The data a configuration names, as batches, each process its share of them."""
+"""Examples and batches of captioned photos, each process its share.
+
+Knows vocabularies, padding and random order; knows nothing of losses.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -14,18 +20,129 @@ from torch.utils.data import (
 )
 
 from captioner.model import ImageCaptioningModel
+from captioner.vocabulary import END_ID, PAD_ID, Vocabulary
 from train.boxes import Coverage, read_phrases
 from train.config import TrainingConfig
 from train.data import (
-    Batch,
     CaptionedPhoto,
-    Example,
-    Flickr30kDataset,
     PhotoFolder,
     PhotoSource,
-    collate,
+    Placement,
+    has_sides,
+    swap_sides,
 )
 from train.features import FeatureCache
+
+
+class Example(NamedTuple):
+    """A photo and the token ids of one or all of its captions."""
+
+    name: str
+    mirrored: bool
+    photo: Tensor
+    captions: list[Tensor]
+    coverage: list[Tensor] | None
+    """Per caption, how much of each region its words are about (T, P); None if not wanted."""
+
+
+class Batch(NamedTuple):
+    """Photos, each once, and the padded captions of all of them."""
+
+    photos: Tensor  # (B, 3, S, S), or what the encoder's first stages made of them
+    token_ids: Tensor  # (N, T + 1), from <sos> to <eos>, then <pad>
+    photo_of_row: Tensor  # (N,)
+    coverage: Tensor | None  # (N, T, P), how much of each region a word is about; 0 if unknown
+    names: list[tuple[str, bool]]  # of the photos, and whether they are mirrored
+
+
+class Flickr30kDataset(Dataset[Example]):
+    """Captioned photos as tensors; Flickr8k and anything in the same formats too."""
+
+    def __init__(
+        self,
+        photos: Sequence[CaptionedPhoto],
+        vocabulary: Vocabulary,
+        source: PhotoSource,
+        max_length: int = 30,
+        group_captions: bool = False,
+        seed: int = 0,
+        cover: "Cover | None" = None,
+    ) -> None:
+        """Encode the captions; photos are read when an example is.
+
+        Args:
+            photos: of one split, see load_split.
+            source: a PhotoFolder, or cached features.
+            max_length: words kept of a caption.
+            group_captions: an example is a photo with all its captions, else one caption with its
+                photo, as often as there are captions.
+            seed: of the random views.
+            cover: says which regions the words of a caption are about, see boxes.Coverage.
+        """
+        self.photos = photos
+        self.source = source
+        self.group_captions = group_captions
+        self.seed = seed
+        self.cover = cover
+        self.epoch = 0
+
+        def encode(text: str) -> Tensor:
+            token_ids = vocabulary.encode(text)
+            return torch.tensor([*token_ids[:-1][: max_length + 1], END_ID])
+
+        self._plain = [[encode(text) for text in photo.captions] for photo in photos]
+        self._mirrored = [
+            [encode(swap_sides(text)) if has_sides(text) else plain for text, plain in pairs]
+            for pairs in map(zip, (photo.captions for photo in photos), self._plain)
+        ]
+        self._pairs = [
+            (index, number)
+            for index, photo in enumerate(photos)
+            for number in range(len(photo.captions))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.photos) if self.group_captions else len(self._pairs)
+
+    def __getitem__(self, index: int) -> Example:
+        """The example; the same for the same index, epoch and seed."""
+        generator = np.random.default_rng([self.seed, self.epoch, index])
+        photo, number = (index, None) if self.group_captions else self._pairs[index]
+        name = self.photos[photo].name
+        view = self.source.view(name, generator)
+        captions = (self._mirrored if view.mirrored else self._plain)[photo]
+        numbers = range(len(captions)) if number is None else (number,)
+        chosen = [captions[number] for number in numbers]
+        if self.cover is None:
+            return Example(name, view.mirrored, view.photo, chosen, None)
+        steps = [len(token_ids) - 1 for token_ids in chosen]
+        covered = [
+            self.cover(name, number, length, view.placement)
+            for number, length in zip(numbers, steps, strict=True)
+        ]
+        return Example(name, view.mirrored, view.photo, chosen, covered)
+
+
+class Cover(Protocol):
+    """Says how much of each region the words of a caption are about."""
+
+    def __call__(self, name: str, caption: int, length: int, placement: Placement) -> Tensor:
+        """Shares (length, P) for a caption of a photo, by number; all 0 at words of which nothing
+        is known."""
+        ...
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Put examples into one batch, captions padded with `<pad>` to the longest."""
+    rows = [(index, ids) for index, example in enumerate(examples) for ids in example.captions]
+    coverage = [part for example in examples for part in example.coverage or ()]
+    return Batch(
+        torch.stack([example.photo for example in examples]),
+        pad_sequence([ids for _, ids in rows], batch_first=True, padding_value=PAD_ID),
+        torch.tensor([index for index, _ in rows]),
+        pad_sequence(coverage, batch_first=True) if coverage else None,
+        [(example.name, example.mirrored) for example in examples],
+    )
 
 
 def build_dataset(
@@ -33,11 +150,13 @@ def build_dataset(
     photos: list[CaptionedPhoto],
     model: ImageCaptioningModel,
     training: bool,
+    group_captions: bool = True,
 ) -> Flickr30kDataset:
     """The photos of a split, from cached features or a folder.
 
     Args:
         training: give random views, else plain ones.
+        group_captions: an example is a photo with all its captions, else with one of them.
 
     Raises:
         FileNotFoundError, ValueError: features, photos or boxes are missing or do not fit.
@@ -61,7 +180,7 @@ def build_dataset(
         model.vocabulary,
         source,
         config.max_length,
-        config.group_captions,
+        group_captions,
         config.seed,
         cover,
     )
@@ -116,3 +235,14 @@ def _collate_share(examples: Sequence[Example]) -> Batch | None:
 def epoch_seed(config: TrainingConfig, epoch: int, process: int = 0) -> int:
     """What all that is random in an epoch follows from, in each process its own."""
     return config.seed * 100_003 + epoch + (process << 40)
+
+
+def steps_per_epoch(config: TrainingConfig, dataset: Flickr30kDataset, processes: int) -> int:
+    """Batches in an epoch, of all processes together.
+
+    Raises:
+        ValueError: there are fewer examples than processes.
+    """
+    if len(dataset) < processes:
+        raise ValueError(f"{processes} processes cannot share {len(dataset)} training examples")
+    return -(-len(dataset) // (config.batch_photos * processes))

@@ -13,7 +13,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 Measurement = dict[str, float | None]
 """A score as plain data: its `value`, and `low` and `high`, the ends of its 95 % interval; None
-where it cannot be told."""
+where it is undefined."""
 
 
 class Tally(NamedTuple):

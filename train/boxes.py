@@ -151,7 +151,7 @@ def _placed(box: Box, placement: Placement) -> Box:
 
 
 class Coverage:
-    """Which regions the words of captions are about, as training wants it told."""
+    """The regions that the words of captions are about, as training targets."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class Coverage:
         Args:
             phrases: by photo name, of each caption, see `read_phrases`.
             grid: rows and cols of the regions.
-            whole_phrases: tell it of every word of a phrase, not of its last alone.
+            whole_phrases: cover every word of a phrase, not only its last.
         """
         self.phrases = phrases
         self.grid = grid
@@ -181,7 +181,7 @@ class Coverage:
         for phrase in self.phrases[name][caption]:
             shares = box_coverage(phrase.boxes, self.grid, placement).ravel()
             if shares.max() > 0:
-                # A thing smaller than a region would else never be looked at enough.
+                # Otherwise the target of a thing smaller than a region could never be reached.
                 shares = torch.from_numpy(shares / shares.max())
                 first = phrase.first if self.whole_phrases else phrase.last
                 covered[first : min(phrase.last + 1, length - 1)] = shares

@@ -1,6 +1,6 @@
-"""Captioned photos: reading, cleaning and splitting the data sets, and batches of them.
+"""Captioned photos: reading, cleaning and splitting the data sets, and views of the photos.
 
-Knows caption files, split lists, augmentation and padding; knows nothing of models.
+Knows caption files, split lists and augmentation; knows nothing of models.
 """
 
 import csv
@@ -16,14 +16,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from captioner.images import load_image
 from captioner.preprocessing import PreprocessConfig, to_tensor
-from captioner.vocabulary import END_ID, PAD_ID, Vocabulary
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -55,12 +52,12 @@ def read_captions(path: Path) -> list[CaptionedPhoto]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such caption file: {path}")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    header = [column.strip() for column in re.split(r"[|,]", lines[0])] if lines else []
+    lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would cut captions
+    header = [column.strip() for column in re.split(r"[|,]", lines[0])]
     if header not in (["image_name", "comment_number", "comment"], ["image", "caption"]):
         raise ValueError(
             f"{path} must begin with 'image_name| comment_number| comment' or 'image,caption', "
-            f"got {lines[0][:60] if lines else 'an empty file'!r}"
+            f"got {lines[0][:60] or 'an empty line'!r}"
         )
     split_row = _split_at_bars if "|" in lines[0] else _split_at_commas
     captions: dict[str, list[str]] = {}
@@ -78,7 +75,7 @@ def read_captions(path: Path) -> list[CaptionedPhoto]:
 
 def _split_at_bars(line: str, columns: int) -> tuple[str, str]:
     # One row of Flickr30k's file has lost its second bar: "2199200615.jpg| 4   A dog runs ..."
-    match = re.match(r"\s*([^|]+?)\s*\|\s*\d+\s*\|?(.*)", line)
+    match = re.match(r"\s*([^|]+?)\s*\|\s*\d+\s*\|?(.*)", line, re.DOTALL)
     return (match[1], match[2]) if match else ("", "")
 
 
@@ -162,7 +159,8 @@ def _list_splits(folder: Path) -> dict[str, Split]:
             if split == "test":
                 continue
             raise FileNotFoundError(f"no such split list: {path}")
-        for name in path.read_text(encoding="utf-8").split():
+        lines = path.read_text(encoding="utf-8").split("\n")
+        for name in filter(None, map(str.strip, lines)):
             if splits.setdefault(name, split) != split:
                 raise ValueError(f"{name} stands in both {splits[name]}.txt and {split}.txt")
     return splits
@@ -288,114 +286,3 @@ class PhotoFolder:
             size = self.preprocess.image_size
             image, placement = augment(load_image(self.folder / name), self.augmentation, size)
         return View(to_tensor(image, self.preprocess), placement)
-
-
-class Example(NamedTuple):
-    """A photo and the token ids of one or all of its captions."""
-
-    name: str
-    mirrored: bool
-    photo: Tensor
-    captions: list[Tensor]
-    coverage: list[Tensor] | None
-    """Per caption, how much of each region its words are about (T, P); None if not wanted."""
-
-
-class Batch(NamedTuple):
-    """Photos, each once, and the padded captions of all of them."""
-
-    photos: Tensor  # (B, 3, S, S), or what the encoder's first stages made of them
-    token_ids: Tensor  # (N, T + 1), from <sos> to <eos>, then <pad>
-    photo_of_row: Tensor  # (N,)
-    coverage: Tensor | None  # (N, T, P), how much of each region a word is about; 0 if unknown
-    names: list[tuple[str, bool]]  # of the photos, and whether they are mirrored
-
-
-class Flickr30kDataset(Dataset[Example]):
-    """Captioned photos as tensors; Flickr8k and anything in the same formats too."""
-
-    def __init__(
-        self,
-        photos: Sequence[CaptionedPhoto],
-        vocabulary: Vocabulary,
-        source: PhotoSource,
-        max_length: int = 30,
-        group_captions: bool = False,
-        seed: int = 0,
-        cover: "Cover | None" = None,
-    ) -> None:
-        """Encode the captions; photos are read when asked for.
-
-        Args:
-            photos: of one split, see load_split.
-            source: a PhotoFolder, or cached features.
-            max_length: words kept of a caption.
-            group_captions: an example is a photo with all its captions, else one caption with its
-                photo, as often as there are captions.
-            seed: of the random views.
-            cover: says which regions the words of a caption are about, see boxes.Coverage.
-        """
-        self.photos = photos
-        self.source = source
-        self.group_captions = group_captions
-        self.seed = seed
-        self.cover = cover
-        self.epoch = 0
-
-        def encode(text: str) -> Tensor:
-            token_ids = vocabulary.encode(text)
-            return torch.tensor([*token_ids[:-1][: max_length + 1], END_ID])
-
-        self._plain = [[encode(text) for text in photo.captions] for photo in photos]
-        self._mirrored = [
-            [encode(swap_sides(text)) if has_sides(text) else plain for text, plain in pairs]
-            for pairs in map(zip, (photo.captions for photo in photos), self._plain)
-        ]
-        self._pairs = [
-            (index, number)
-            for index, photo in enumerate(photos)
-            for number in range(len(photo.captions))
-        ]
-
-    def __len__(self) -> int:
-        return len(self.photos) if self.group_captions else len(self._pairs)
-
-    def __getitem__(self, index: int) -> Example:
-        """The example; the same for the same index, epoch and seed."""
-        generator = np.random.default_rng([self.seed, self.epoch, index])
-        photo, number = (index, None) if self.group_captions else self._pairs[index]
-        name = self.photos[photo].name
-        view = self.source.view(name, generator)
-        captions = (self._mirrored if view.mirrored else self._plain)[photo]
-        numbers = range(len(captions)) if number is None else (number,)
-        chosen = [captions[number] for number in numbers]
-        if self.cover is None:
-            return Example(name, view.mirrored, view.photo, chosen, None)
-        steps = [len(token_ids) - 1 for token_ids in chosen]
-        covered = [
-            self.cover(name, number, length, view.placement)
-            for number, length in zip(numbers, steps, strict=True)
-        ]
-        return Example(name, view.mirrored, view.photo, chosen, covered)
-
-
-class Cover(Protocol):
-    """Says how much of each region the words of a caption are about."""
-
-    def __call__(self, name: str, caption: int, length: int, placement: Placement) -> Tensor:
-        """Shares (length, P) for a caption of a photo, by number; all 0 at words of which nothing
-        is known."""
-        ...
-
-
-def collate(examples: Sequence[Example]) -> Batch:
-    """Put examples into one batch, captions padded with `<pad>` to the longest."""
-    rows = [(index, ids) for index, example in enumerate(examples) for ids in example.captions]
-    coverage = [part for example in examples for part in example.coverage or ()]
-    return Batch(
-        torch.stack([example.photo for example in examples]),
-        pad_sequence([ids for _, ids in rows], batch_first=True, padding_value=PAD_ID),
-        torch.tensor([index for index, _ in rows]),
-        pad_sequence(coverage, batch_first=True) if coverage else None,
-        [(example.name, example.mirrored) for example in examples],
-    )

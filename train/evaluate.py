@@ -28,6 +28,7 @@ from train.grounding import (
 )
 from train.metrics import Scorer, diversity
 from train.report import REFERENCES, table
+from train.runs import find_device
 
 BATCH_SIZE = 50
 """Photos decoded at once."""
@@ -45,7 +46,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         FileNotFoundError, ValueError: checkpoint or data are missing or unfit.
     """
-    model = load_model(config.checkpoint, config.device)
+    model = load_model(config.checkpoint, find_device(config.device))
     photos = load_split(config.captions, config.splits, config.split, config.limit)
     train_photos = load_split(config.captions, config.splits, "train")
     train_captions = [text for photo in train_photos for text in photo.captions]

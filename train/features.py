@@ -22,7 +22,7 @@ from captioner.encoder import FeatureExtractor
 from captioner.images import load_image
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import Vocabulary
-from train.config import DataConfig, PrepareConfig
+from train.config import FitConfig, PrepareConfig
 from train.data import (
     MIRRORED,
     UPRIGHT,
@@ -32,7 +32,7 @@ from train.data import (
     augment,
     load_split,
 )
-from train.processes import find_device
+from train.runs import find_device
 
 ARRAY_FILE, INDEX_FILE, PROGRESS_FILE = "features.npy", "index.json", "progress.json"
 VOCABULARY_FILE = "vocabulary.json"
@@ -74,7 +74,7 @@ def prepare(config: PrepareConfig) -> None:
     print(f"{len(vocabulary)} vocabulary entries and {len(views)} views in {config.features}")
 
 
-def build_vocabulary(config: DataConfig) -> Vocabulary:
+def build_vocabulary(config: PrepareConfig | FitConfig) -> Vocabulary:
     """The words of the train split's captions; of no other split, and whatever the limit."""
     photos = load_split(config.captions, config.splits, "train")
     captions = (caption for photo in photos for caption in photo.captions)
@@ -113,7 +113,8 @@ class _Views(Dataset[tuple[Tensor, Placement]]):
             image, placement = ImageOps.mirror(image), MIRRORED
         elif number > 1:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(hash((self.seed, row)) % 2**62)
+                generator = np.random.default_rng([self.seed, row])
+                torch.manual_seed(int(generator.integers(2**62)))
                 image, placement = augment(image, self.augmentation, self.preprocess.image_size)
         return to_tensor(image, self.preprocess), placement
 
@@ -132,14 +133,14 @@ def encode_photos(
     stages_left: int = 0,
     autocast: bool = False,
 ) -> None:
-    """Encode views of photos into a cache folder, going on where an earlier run stopped.
+    """Encode views of photos into a cache folder, resuming where an earlier run stopped.
 
     Args:
         folder: of the photos.
         views: the rows of the cache; a photo's views stand together, numbered from 0.
         cache: where `features.npy`, float16 (views, rows, cols, D), and `index.json` go.
-        stages_left: how many of the encoder's last stages to leave undone, for training to
-            change them; D is then what the stages before them give.
+        stages_left: number of the encoder's last stages not to run, so that training can
+            change them; D is then the width after the stages before them.
         autocast: compute in bfloat16 where it is safe.
 
     Raises:
@@ -282,10 +283,10 @@ class FeatureCache:
 
 
 def weights_checksum(encoder: FeatureExtractor, left: int = 0) -> str:
-    """Tell encoders' weights apart, up to what a checkpoint's float16 keeps.
+    """Checksum of an encoder's weights, rounded to the float16 of checkpoints.
 
     Args:
-        left: leave so many of the last stages out.
+        left: number of last stages to leave out.
     """
     digest = hashlib.sha256()
     parts = encoder.stages[: encoder.num_stages - left] if left else [encoder.backbone]
@@ -303,7 +304,7 @@ def _placement(rows: list[list[float]]) -> Placement:
 
 
 def list_views(names: Sequence[str], views: int) -> Iterator[Row]:
-    """The rows for photos with so many views each."""
+    """The rows of the cache for photos with `views` views each."""
     return (Row(name, number) for name in names for number in range(views))
 
 

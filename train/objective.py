@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.decoder import LSTMWithAttention, Predictions
+from captioner.decoder import TeacherForcingOutput
 from captioner.model import ImageCaptioningModel
-from captioner.vocabulary import END_ID, PAD_ID, SPECIALS
+from captioner.vocabulary import END_ID, PAD_ID
+from train.batches import Batch
 from train.config import TrainingConfig
-from train.data import Batch
 
 
 class Counts(NamedTuple):
@@ -45,7 +45,7 @@ class Losses(NamedTuple):
 
 
 def caption_losses(
-    said: Predictions,
+    output: TeacherForcingOutput,
     token_ids: Tensor,
     coverage: Tensor | None = None,
     smoothing: float = 0.0,
@@ -56,7 +56,7 @@ def caption_losses(
     """The training loss of a batch.
 
     Args:
-        said: of captions given as `caption_inputs(token_ids)`.
+        output: of captions given as `caption_inputs(token_ids)`.
         token_ids: (N, T + 1), from `<sos>` to `<eos>`, then `<pad>`.
         coverage: (N, T, P), which regions a word is about; all 0 where that is not known.
         smoothing: probability spread over all words, 0 to 1.
@@ -70,19 +70,19 @@ def caption_losses(
     after Liu et al. (arXiv:1605.09553), sec. 3.2, here by the mass on the region's box.
     """
     counts = counts or count(token_ids, coverage)
-    logprobs = said.logits.float().log_softmax(dim=1)  # (W, V)
-    targets = token_ids[said.rows, said.steps + 1]
+    logprobs = output.logits.float().log_softmax(dim=1)  # (W, V)
+    targets = token_ids[output.rows, output.steps + 1]
     nll = F.nll_loss(logprobs, targets, reduction="sum") / counts.words
     total = (1 - smoothing) * nll - smoothing * logprobs.mean(dim=1).sum() / counts.words
-    alphas = said.alphas.float()  # (W, P)
+    alphas = output.alphas.float()  # (W, P)
     if doubly_stochastic:
         attended = alphas.new_zeros(len(token_ids), alphas.shape[1])
-        attended = attended.index_add(0, said.rows, alphas)  # (N, P)
+        attended = attended.index_add(0, output.rows, alphas)  # (N, P)
         penalty = ((1 - attended) ** 2).mean(dim=1).sum() / counts.captions
         total = total + doubly_stochastic * penalty
     box = nll.new_zeros(())
     if coverage is not None:
-        about = coverage[said.rows, said.steps]  # (W, P)
+        about = coverage[output.rows, output.steps]  # (W, P)
         mass = (alphas * about).sum(dim=1)[about.amax(dim=1) > 0]
         box = -mass.clamp(min=1e-6).log().sum() / counts.boxed.clamp(min=1)
         total = total + box_weight * box
@@ -107,26 +107,21 @@ class Objective(nn.Module):
         batch: Batch,
         left: int | None,
         counts: Counts | None = None,
-        own_words: float = 0.0,
     ) -> Losses:
         """The losses of a batch.
 
         Args:
             left: how many of the encoder's stages its photos have still to go through.
             counts: see `caption_losses`.
-            own_words: share of words given to the decoder that are its own, 0 to 1.
         """
         device, config, decoder = self.config.device, self.config, self.model.decoder
         token_ids, photo_of_row = batch.token_ids.to(device), batch.photo_of_row.to(device)
         coverage = None if batch.coverage is None else batch.coverage.to(device)
         features = encode_batch(config, self.model, batch, left)
         with autocast(config):
-            inputs = caption_inputs(token_ids)
-            if own_words:
-                inputs = with_own_words(decoder, features, inputs, photo_of_row, own_words)
-            said = decoder.predict(features, inputs, photo_of_row)
+            output = decoder.predict(features, caption_inputs(token_ids), photo_of_row)
         return caption_losses(
-            said,
+            output,
             token_ids,
             coverage,
             config.label_smoothing,
@@ -150,28 +145,3 @@ def autocast(config: TrainingConfig, allowed: bool = True) -> torch.autocast:
     """Computing in bfloat16 where that is safe, if the configuration wants it."""
     kind = torch.device(config.device).type
     return torch.autocast(kind, torch.bfloat16, config.autocast and allowed)
-
-
-def with_own_words(
-    decoder: LSTMWithAttention,
-    features: Tensor,
-    inputs: Tensor,
-    photo_of_row: Tensor,
-    share: float,
-) -> Tensor:
-    """Captions with some of their words replaced by what the decoder would say there.
-
-    Source: Bengio et al., Scheduled Sampling (arXiv:1506.03099), all words at once as Duckworth
-    et al. do (arXiv:1906.04331), with one pass.
-    """
-    with torch.no_grad():
-        said = decoder.predict(features, inputs, photo_of_row)
-        guesses = said.logits.float().softmax(dim=1).multinomial(1).squeeze(1)
-    follows = said.steps + 1 < inputs.shape[1]
-    rows, steps = said.rows[follows], said.steps[follows] + 1
-    replaced = (torch.rand(len(rows), device=rows.device) < share) & (inputs[rows, steps] != PAD_ID)
-    guesses = guesses[follows][replaced]
-    keep = guesses >= len(SPECIALS)
-    mixed = inputs.clone()
-    mixed[rows[replaced][keep], steps[replaced][keep]] = guesses[keep]
-    return mixed

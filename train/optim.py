@@ -21,8 +21,8 @@ WARM_UP_SHARE = 0.05
 
 
 @dataclass
-class Trainee:
-    """What changes as training goes on."""
+class TrainingState:
+    """Everything that training changes: weights, their average, optimizer and schedule."""
 
     model: ImageCaptioningModel
     average: AveragedModel | None
@@ -32,7 +32,7 @@ class Trainee:
     @classmethod
     def build(
         cls, config: TrainingConfig, model: ImageCaptioningModel, steps_per_epoch: int
-    ) -> "Trainee":
+    ) -> "TrainingState":
         optimizer = build_optimizer(config, model)
         average = None
         if config.ema_decay:
@@ -40,8 +40,8 @@ class Trainee:
         return cls(model, average, optimizer, build_schedule(config, optimizer, steps_per_epoch))
 
     @property
-    def judged(self) -> ImageCaptioningModel:
-        """The model that is validated and kept: of averaged weights, where there are any."""
+    def model_to_validate(self) -> ImageCaptioningModel:
+        """The model that is validated and kept: with averaged weights if they are averaged."""
         if self.average is None:
             return self.model
         assert isinstance(self.average.module, ImageCaptioningModel)
@@ -49,18 +49,18 @@ class Trainee:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained."""
+        """The parameters that are trained."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     @property
     def rates(self) -> dict[str, float]:
-        """The last learning rates, under the names they have among metrics."""
+        """The last learning rates, by the names of their metrics."""
         rates = [float(rate) for rate in self.schedule.get_last_lr()]
         encoder = {"lr_encoder": rates[0]} if self.model.encoder.unfrozen_stages else {}
         return {"lr": rates[-1], **encoder}  # the groups are in the parameters' order
 
     def update(self, clip_norm: float) -> None:
-        """Follow the gradients, clipped to a norm, and go on with rate and average."""
+        """Take one step with clipped gradients; update the learning rate and the average."""
         nn.utils.clip_grad_norm_(self.parameters, clip_norm)
         self.optimizer.step()
         self.schedule.step()
@@ -117,7 +117,7 @@ def build_schedule(
 
 
 def learning_rate_at(epoch: float, config: TrainingConfig) -> float:
-    """The share of the highest learning rate, 0 to 1, after so many epochs."""
+    """The share of the highest learning rate, 0 to 1, after a number of epochs."""
     if config.schedule == "step":
         return 0.5 ** (int(epoch) // 10)
     if config.schedule == "constant":

@@ -17,19 +17,18 @@ from torch.nn.functional import pad
 from tqdm import tqdm
 
 from captioner.checkpoint import load_model
-from captioner.decoder import LSTMWithAttention, Predictions
+from captioner.decoder import LSTMWithAttention, TeacherForcingOutput
 from captioner.decoding import ban_special_tokens, generate, sample
 from captioner.model import ImageCaptioningModel
 from captioner.vocabulary import END, PAD_ID, START_ID, UNK_ID, Vocabulary, tokenize
-from train.batches import build_dataset, build_loader, epoch_seed
-from train.cider import CiderD
+from train.batches import Batch, build_dataset, build_loader, epoch_seed, steps_per_epoch
 from train.config import RefineConfig
-from train.data import Batch, CaptionedPhoto, has_sides, load_split, swap_sides
-from train.loop import BEST_FOLDER, KEPT_SCORE, Judge, steps_per_epoch
+from train.data import CaptionedPhoto, has_sides, load_split, swap_sides
+from train.metrics import CiderD
 from train.objective import autocast, caption_inputs, caption_losses, encode_batch
-from train.optim import Trainee
-from train.processes import join_processes
-from train.runs import open_run, read_state
+from train.optim import TrainingState
+from train.runs import join_processes, open_run, read_state
+from train.validation import BEST_FOLDER, KEPT_SCORE, Validator
 
 NEVER_DRAWN = (PAD_ID, START_ID, UNK_ID)
 
@@ -42,11 +41,11 @@ def refine(config: RefineConfig) -> Path:
 
     Raises:
         FileNotFoundError, ValueError: the data or the checkpoint are missing or unfit, or the run
-            exists and is not to be resumed, or was begun with other settings.
+            exists and is not to be resumed, or was started with other settings.
     """
     settings = config
-    state, config = join_processes(config)
-    if state.num_processes > 1:
+    processes, config = join_processes(config)
+    if processes.num_processes > 1:
         raise ValueError("refine is for one process; start it without accelerate launch")
     run = open_run(settings)
     train_photos = load_split(config.captions, config.splits, "train", config.limit)
@@ -56,20 +55,20 @@ def refine(config: RefineConfig) -> Path:
     _set_dropout(model, config.dropout)
     train_set = build_dataset(config, train_photos, model, training=True)
     reward = Reward(model.vocabulary, train_photos)
-    trainee = Trainee.build(config, model, steps_per_epoch(config, train_set, 1))
-    history = read_state(run, trainee) if config.resume else []
-    judge = Judge(config, run, model, len(history))
+    state = TrainingState.build(config, model, steps_per_epoch(config, train_set, 1))
+    history = read_state(run, state) if config.resume else []
+    validator = Validator(config, run, model, len(history))
     if not history:  # the given weights are epoch 0
-        judge.record(trainee, history, {"epoch": 0}, time.monotonic())
+        validator.record(state, history, {"epoch": 0}, time.monotonic())
     while len(history) <= config.epochs and not _is_over(config, history):
         started = time.monotonic()
         epoch = len(history)
         torch.manual_seed(epoch_seed(config, epoch))
         train_set.epoch = epoch
         batches = build_loader(config, train_set, epoch)
-        metrics = refine_epoch(config, trainee, batches, train_set.source.left, reward)
-        judge.record(trainee, history, {"epoch": epoch, **metrics}, started)
-    judge.writer.close()
+        metrics = refine_epoch(config, state, batches, train_set.source.left, reward)
+        validator.record(state, history, {"epoch": epoch, **metrics}, started)
+    validator.writer.close()
     return run / BEST_FOLDER
 
 
@@ -119,29 +118,29 @@ class Reward:
 
 def refine_epoch(
     config: RefineConfig,
-    trainee: Trainee,
+    state: TrainingState,
     batches: Iterable[Batch],
     left: int | None,
     reward: Reward,
 ) -> dict[str, float]:
     """One pass over the train photos; returns the mean reward and losses."""
-    trainee.model.train()
+    state.model.train()
     seen: list[tuple[float, ...]] = []
     bar = tqdm(batches, desc="refining", unit="batch", leave=False)
     for batch in bar:
-        features = encode_batch(config, trainee.model, batch, left)
-        drawn = draw_captions(config, trainee.model, features)
+        features = encode_batch(config, state.model, batch, left)
+        drawn = draw_captions(config, state.model, features)
         rewards = reward(drawn.cpu(), batch.names)
-        loss, nll, box = _losses(config, trainee.model, features, batch, drawn, rewards)
-        trainee.optimizer.zero_grad(set_to_none=True)
+        loss, nll, box = _losses(config, state.model, features, batch, drawn, rewards)
+        state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        trainee.update(config.clip_norm)
+        state.update(config.clip_norm)
         length = float((drawn[:, 1:] > UNK_ID).sum(dim=1).float().mean())
         seen.append((float(rewards.mean()), length, float(nll), float(box)))
         bar.set_postfix(reward=f"{np.mean(seen, axis=0)[0]:.3f}")
     means = np.mean(seen, axis=0).tolist()
     names = ("train_reward", "train_length", "train_loss", "train_box")
-    return dict(zip(names, means, strict=True)) | trainee.rates
+    return dict(zip(names, means, strict=True)) | state.rates
 
 
 def _losses(
@@ -161,12 +160,12 @@ def _losses(
         token_ids = _stack_padded(drawn, given)
         photo_of_row = torch.cat([photo_of_row, batch.photo_of_row.to(config.device)])
     with autocast(config):
-        said = model.decoder.predict(features, caption_inputs(token_ids), photo_of_row)
-    is_drawn = said.rows < len(drawn)
-    loss = policy_loss(_only(said, is_drawn), token_ids, rewards.to(config.device))
+        output = model.decoder.predict(features, caption_inputs(token_ids), photo_of_row)
+    is_drawn = output.rows < len(drawn)
+    loss = policy_loss(_only(output, is_drawn), token_ids, rewards.to(config.device))
     if not config.cross_entropy:
         return loss, loss.new_zeros(()), loss.new_zeros(())
-    rest = _only(said, ~is_drawn)
+    rest = _only(output, ~is_drawn)
     losses = caption_losses(
         rest._replace(rows=rest.rows - len(drawn)),
         token_ids[len(drawn) :],
@@ -178,11 +177,11 @@ def _losses(
     return loss + config.cross_entropy * losses.total, losses.nll, losses.box
 
 
-def policy_loss(said: Predictions, token_ids: Tensor, rewards: Tensor) -> Tensor:
+def policy_loss(output: TeacherForcingOutput, token_ids: Tensor, rewards: Tensor) -> Tensor:
     """What makes captions likelier by how much better than a photo's others they are.
 
     Args:
-        said: of drawn captions, given as `caption_inputs(token_ids)`.
+        output: of drawn captions, given as `caption_inputs(token_ids)`.
         token_ids: (N, T + 1), K captions of each of B photos in turn.
         rewards: (B, K).
 
@@ -192,9 +191,9 @@ def policy_loss(said: Predictions, token_ids: Tensor, rewards: Tensor) -> Tensor
     samples = rewards.shape[1]
     others = (rewards.sum(dim=1, keepdim=True) - rewards) / (samples - 1)
     advantages = (rewards - others).flatten()  # (N,)
-    chosen = token_ids[said.rows, said.steps + 1].unsqueeze(1)
-    logprobs = said.logits.float().log_softmax(dim=1).gather(1, chosen).squeeze(1)  # (W,)
-    return -(advantages[said.rows] * logprobs).mean()
+    chosen = token_ids[output.rows, output.steps + 1].unsqueeze(1)
+    logprobs = output.logits.float().log_softmax(dim=1).gather(1, chosen).squeeze(1)  # (W,)
+    return -(advantages[output.rows] * logprobs).mean()
 
 
 @torch.no_grad()
@@ -228,8 +227,8 @@ def _stack_padded(first: Tensor, second: Tensor) -> Tensor:
     )
 
 
-def _only(said: Predictions, wanted: Tensor) -> Predictions:
-    return Predictions(*(tensor[wanted] for tensor in said))
+def _only(output: TeacherForcingOutput, wanted: Tensor) -> TeacherForcingOutput:
+    return TeacherForcingOutput(*(tensor[wanted] for tensor in output))
 
 
 def _is_over(config: RefineConfig, history: Sequence[dict[str, Any]]) -> bool:

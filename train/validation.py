@@ -1,0 +1,137 @@
+"""Validation after each epoch: scores, the best checkpoint, and sample captions in TensorBoard."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+from captioner.captions import Caption
+from captioner.checkpoint import save_model
+from captioner.images import load_image
+from captioner.model import ImageCaptioningModel
+from captioner.options import DecodingOptions
+from captioner.visualization import attention_sheet
+from train.batches import Flickr30kDataset, build_dataset, build_loader
+from train.config import TrainingConfig
+from train.data import load_split
+from train.evaluate import caption_photos
+from train.metrics import Scorer
+from train.objective import Objective, count
+from train.optim import TrainingState
+from train.runs import record_epoch
+
+BEST_FOLDER = "best"
+KEPT_SCORE = "CIDEr-D"
+"""The val score that decides which epoch is kept."""
+
+
+class Validator:
+    """Validates the model of each epoch, keeps the best, and records all; in one process only."""
+
+    def __init__(
+        self, config: TrainingConfig, run: Path, model: ImageCaptioningModel, next_epoch: int
+    ) -> None:
+        photos = load_split(config.captions, config.splits, "val", config.limit)
+        names = [photo.name for photo in photos]
+        self.config, self.run = config, run
+        self.val_set = build_dataset(config, photos, model, training=False)
+        self.scorer = Scorer({photo.name: photo.captions for photo in photos})
+        self.samples = Samples(names, config.samples, config.photos)
+        self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=next_epoch)
+
+    def record(
+        self,
+        state: TrainingState,
+        history: list[dict[str, Any]],
+        metrics: dict[str, Any],
+        started: float,
+    ) -> None:
+        """Add an epoch to the history and to the run's folder.
+
+        Args:
+            metrics: of its training.
+            started: its start, by `time.monotonic`.
+        """
+        scores, captions = validate(self.config, state.model_to_validate, self.val_set, self.scorer)
+        metrics = {**metrics, **scores, "seconds": round(time.monotonic() - started, 1)}
+        best = max((row[KEPT_SCORE] for row in history), default=-1.0)
+        if metrics[KEPT_SCORE] > best:
+            save_model(state.model_to_validate, self.run / BEST_FOLDER)
+        history.append(metrics)
+        self.samples.write(self.writer, metrics["epoch"], captions)
+        record_epoch(self.run, self.writer, history, state)
+
+
+def validate(
+    config: TrainingConfig,
+    model: ImageCaptioningModel,
+    dataset: Flickr30kDataset,
+    scorer: Scorer,
+) -> tuple[dict[str, float], dict[str, Caption]]:
+    """Compute losses and scores on the val photos.
+
+    Returns:
+        The mean losses per word, the scores of the model's own captions, and how many different
+        words they use; and these captions, by photo name.
+    """
+    model.eval()
+    objective, left = Objective(config, model), dataset.source.left
+    totals, weights = torch.zeros(2, dtype=torch.double), torch.zeros(2, dtype=torch.double)
+    with torch.inference_mode():
+        for batch in build_loader(config, dataset):
+            losses = objective(batch, left)
+            counts = count(batch.token_ids, batch.coverage)
+            over = torch.stack([counts.words, counts.boxed]).double()
+            totals += over * torch.stack([losses.nll, losses.box]).cpu().double()
+            weights += over
+    options = DecodingOptions(beam_size=config.val_beam_size, max_length=config.max_length)
+    names = [photo.name for photo in dataset.photos]
+    (captions,) = caption_photos(model, names, dataset.source, options)
+    texts = {name: str(caption) for name, caption in captions.items()}
+    loss, box = (totals / weights.clamp(min=1)).tolist()
+    distinct = len({word for text in texts.values() for word in text.split()})
+    scores = {"val_loss": loss, "val_box": box, "distinct_words": distinct, **scorer.score(texts)}
+    return scores, captions
+
+
+class Samples:
+    """Photos whose captions TensorBoard shows, the same in every epoch."""
+
+    def __init__(self, names: Sequence[str], number: int, photos: Path | None) -> None:
+        """Choose photos, spread evenly over all.
+
+        Args:
+            names: of all photos.
+            number: how many to choose, at most all.
+            photos: folder to draw attention on them from; without it captions are text alone.
+
+        Raises:
+            FileNotFoundError, ValueError: a photo is missing or cannot be read.
+        """
+        number = min(number, len(names))
+        chosen = [names[place * len(names) // number] for place in range(number)]
+        self.photos = {
+            name: None if photos is None else load_image(photos / name) for name in chosen
+        }
+
+    def write(self, writer: SummaryWriter, epoch: int, captions: Mapping[str, Caption]) -> None:
+        """Write the captions of the chosen photos, given those of all by name."""
+        for name, photo in self.photos.items():
+            tag = f"samples/{name}"
+            writer.add_text(tag, str(captions[name]), epoch)
+            if photo is not None:
+                picture = draw(photo, captions[name])
+                writer.add_image(f"{tag}/attention", picture, epoch, dataformats="HWC")
+
+
+def draw(photo: Image.Image, caption: Caption) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A photo's attention sheet as HWC uint8, RGB."""
+    canvas = FigureCanvasAgg(attention_sheet(photo, caption))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
