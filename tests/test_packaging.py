@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 
 from captioner.checkpoint import CHECKPOINT_FILES
@@ -152,19 +151,3 @@ def test_an_installed_package_captions_with_the_released_checkpoint(
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "hat" in done.stdout
-
-
-def test_the_citation_names_this_version_and_licence() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["cff-version"] == "1.2.0"
-    assert {"message", "title", "authors", "references"} <= citation.keys()
-    assert citation["version"] == PROJECT["version"]
-    assert citation["license"] == PROJECT["license"] == "MIT"
-    assert "Permission is hereby granted" in (ROOT / "LICENSE").read_text(encoding="utf-8")
-
-
-def test_the_changelog_begins_with_what_is_unreleased() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    headings = [line for line in changelog.splitlines() if line.startswith("## ")]
-    assert headings[0] == "## [Unreleased]"
-    assert headings[1].startswith(f"## [{PROJECT['version']}]")
