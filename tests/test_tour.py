@@ -16,6 +16,7 @@ CELLS = re.split(
 )[1:]
 
 
+@pytest.mark.slow
 def test_each_of_the_ten_cells_runs_and_shows_what_it_announces(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

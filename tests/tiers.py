@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-SLOW_NAMES = {"Popen", "serving", "subprocess", "sync_playwright"}
-"""What starts a process, a server or a browser."""
+SLOW_NAMES = {
+    *("Popen", "serving", "subprocess", "sync_playwright"),  # start a process, server or browser
+    *("Meteor", "Scorer", "evaluate", "fit", "refine"),  # start Java, or train
+}
 ABSENT_PACKAGES = ("pyarrow", "ray")
 """Packages that `tests/run -m fast` does not install."""
 
