@@ -109,6 +109,7 @@ def test_a_beam_of_one_is_greedy_search(seed: int, no_repeat_ngram: int) -> None
 @pytest.mark.parametrize("length_penalty", [0, 0.7, 1, 2])
 @pytest.mark.parametrize(("num_words", "max_length"), [(4, 2), (2, 5)])
 @pytest.mark.parametrize("min_length", [0, 2])
+@pytest.mark.slow
 def test_a_wide_beam_finds_what_exhaustive_search_finds(
     seed: int, length_penalty: float, num_words: int, max_length: int, min_length: int
 ) -> None:

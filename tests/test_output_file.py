@@ -313,6 +313,7 @@ SINGLE_FORMS = [Text(), JsonLines(), Csv(), Text(1, True), JsonLines(1, True), C
 
 
 @pytest.mark.parametrize("form", FORMS + SINGLE_FORMS, ids=str)
+@pytest.mark.slow
 def test_a_file_cut_off_at_any_byte_ends_as_if_it_had_not_been(
     form: Format, tmp_path: Path
 ) -> None:

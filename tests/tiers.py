@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 SLOW_NAMES = {
-    *("Popen", "serving", "subprocess", "sync_playwright"),  # start a process, server or browser
+    *("Popen", "PhotoReader", "subprocess"),  # start processes
+    *("hub_server", "serving", "sync_playwright"),  # start a server or a browser
     *("Meteor", "Scorer", "evaluate", "fit", "refine"),  # start Java, or train
 }
 ABSENT_PACKAGES = ("pyarrow", "ray")
