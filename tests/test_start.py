@@ -110,6 +110,7 @@ def warmed_up(config: FitConfig) -> ImageCaptioningModel:
     return model
 
 
+@pytest.mark.slow
 def test_a_warm_up_teaches_the_language_and_repeats_by_seed(
     fit_config: FitConfig, data: Path
 ) -> None:
