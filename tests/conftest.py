@@ -14,6 +14,10 @@ from PIL import Image
 import captioner.__main__ as command_line
 from captioner import ImageCaptioningModel, ModelConfig, PreprocessConfig, Vocabulary, save_model
 from tests.colour_walls import common, write_data
+from tests.tiers import (
+    pytest_collection_modifyitems,  # noqa: F401
+    pytest_ignore_collect,  # noqa: F401
+)
 from tests.tiny_models import WORDS, build_model
 from train.config import FitConfig, PrepareConfig
 from train.features import prepare

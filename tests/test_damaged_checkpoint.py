@@ -168,6 +168,7 @@ def check_caption(caption: Caption) -> None:
     json.dumps(caption.to_json(), allow_nan=False).encode()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_captions_or_is_refused(
     whole: Path, damages: st.SearchStrategy[Damage], photos: list[Image.Image]
 ) -> None:

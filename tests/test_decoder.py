@@ -331,6 +331,7 @@ def captions_as_tensor() -> Tensor:
     return torch.tensor([row + [PAD_ID] * (width - len(row)) for row in rows])
 
 
+@pytest.mark.slow
 def test_four_captions_are_learnt_in_seconds_and_then_said() -> None:
     features = torch.randn(4, P, D)
     decoder, loss = learn(features, captions_as_tensor(), 150)

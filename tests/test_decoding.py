@@ -109,6 +109,7 @@ def test_a_beam_of_one_is_greedy_search(seed: int, no_repeat_ngram: int) -> None
 @pytest.mark.parametrize("length_penalty", [0, 0.7, 1, 2])
 @pytest.mark.parametrize(("num_words", "max_length"), [(4, 2), (2, 5)])
 @pytest.mark.parametrize("min_length", [0, 2])
+@pytest.mark.slow
 def test_a_wide_beam_finds_what_exhaustive_search_finds(
     seed: int, length_penalty: float, num_words: int, max_length: int, min_length: int
 ) -> None:
@@ -351,6 +352,7 @@ def test_words_are_drawn_as_likely_as_the_model_thinks() -> None:
     assert shares == pytest.approx({A: 0.5 / 0.95, B: 0.3 / 0.95, C: 0.15 / 0.95}, abs=0.04)
 
 
+@pytest.mark.slow
 def test_temperature_sharpens_and_flattens_what_is_drawn() -> None:
     script = table_script({(): {A: 0.8, B: 0.2}})
     assert _first_words(script, temperature=0.5)[A] == pytest.approx(16 / 17, abs=0.03)

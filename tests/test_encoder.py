@@ -185,6 +185,7 @@ def test_no_more_stages_are_unfrozen_than_there_are() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.slow
 def test_resnet50_with_torchvisions_weights_gives_torchvisions_features(
     suffix: str, torchvision_resnet: nn.Module, tmp_path: Path
 ) -> None:

@@ -472,6 +472,7 @@ def test_the_encoder_gets_no_gradient_and_the_decoder_does(
     assert all(parameter.grad is not None for parameter in model.decoder.parameters())
 
 
+@pytest.mark.slow
 def test_a_model_learns_to_say_what_four_photos_show(
     config: ModelConfig, vocabulary: Vocabulary, photos: list[Image.Image]
 ) -> None:

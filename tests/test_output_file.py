@@ -344,6 +344,7 @@ FORMS = [JsonLines(3), JsonLines(3, True), JsonLines(), JsonLines(1, True)]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.slow
 def test_a_file_cut_off_at_any_byte_ends_as_if_it_had_not_been(
     form: JsonLines, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_an_unknown_recipe_is_wrong_usage(stage: str, capsys: pytest.CaptureFixt
     assert "argument --recipe: invalid choice: 'fast'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_classic_recipe_trains_a_resnet50_from_photos_and_records_its_values(
     data: Path, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         fit(replace(fit_config, epochs=1, lr=0.5, resume=True))
 
 
+@pytest.mark.slow
 def test_every_stage_runs_from_photos_by_the_command_line(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
