@@ -41,15 +41,11 @@ from captioner.page.connections import (
     end_silent_connections,
 )
 from captioner.page.errors import PageError, error_data, visitors_message
-from captioner.page.middleware import (
-    LOOPBACK_HOSTS,
-    MAX_UPLOAD_BYTES,
-    TUNNEL_HOST,
-    page_middleware,
-)
+from captioner.page.middleware import LOOPBACK_HOSTS, TUNNEL_HOST, page_middleware
 from captioner.page.request_log import log_to_stderr
 from captioner.page.theme import CSS, page_theme
 from captioner.page.unread_answers import UnreadAnswers
+from captioner.page.uploads import MAX_UPLOAD_BYTES
 from captioner.page.zero_gpu import declare_gpu_function
 from captioner.photo_reader import PhotoReader
 

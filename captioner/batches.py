@@ -9,14 +9,12 @@ from captioner.model import Features, ImageCaptioningModel
 
 BATCH_SIZE = 16
 """Photos captioned together by default; few, so that memory stays small."""
-CPU_ENCODER_BATCH = 4
-"""Photos encoded at once on a CPU: more exceed its caches, and take longer each."""
 
 
 def encode_readable(
     model: ImageCaptioningModel, photos: Sequence[Photo | OSError | ValueError]
 ) -> list[Features | OSError | ValueError]:
-    """Encode those photos of a batch that can be read: together on a GPU, a few at a time on a CPU.
+    """Encode those photos of a batch that can be read.
 
     Args:
         photos: an error in place of a photo is passed on as it is.
@@ -26,9 +24,7 @@ def encode_readable(
     """
     read = [_read(photo) for photo in photos]
     images = [item for item in read if isinstance(item, Image.Image)]
-    size = CPU_ENCODER_BATCH if model.device.type == "cpu" else len(images) or 1
-    starts = range(0, len(images), size)
-    features = (part for start in starts for part in model.encode_batch(images[start:][:size]))
+    features = iter(model.encode_batch(images))
     return [next(features) if isinstance(item, Image.Image) else item for item in read]
 
 

@@ -3,6 +3,7 @@
 Knows files and pixels; knows nothing of tensors, networks, words or captions.
 """
 
+import math
 import os
 import stat
 import threading
@@ -33,6 +34,9 @@ from captioner.pixels import read_orientation, to_rgb, turn_upright
 Photo = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
 """A path, the bytes of a file, a PIL image, or an HWC (or HW) uint8 array, RGB, 0-255."""
 
+MAX_SQUARES = 12
+"""Pixels of a photo that is shrunk, in squares of the least side. Only a panorama has more, and
+would take too much memory among others that wait."""
 READ_MIN_SIDE = 1024
 """The shorter side, in pixels, down to which large photos are shrunk for the model."""
 
@@ -62,7 +66,8 @@ def load_image(photo: Photo, min_side: int | None = None) -> Image.Image:
         photo: a path, the bytes of a file, a PIL image of any mode, or a uint8 array (H, W),
             (H, W, 3) or (H, W, 4).
         min_side: shrink a large photo by a whole factor while it is read, which saves time and
-            memory, while both sides keep at least this many pixels; by default not at all.
+            memory, while both sides keep at least this many pixels; a panorama further, to at most
+            12 * min_side ** 2 pixels. By default not at all.
 
     Returns:
         A new RGB image; the argument is left as it was.
@@ -136,7 +141,15 @@ def _copy(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
 
 
 def _shrink_to_rgb(image: Image.Image, min_side: int | None) -> Image.Image:
-    return to_rgb(image, max(1, min(image.size) // min_side) if min_side else 1)
+    return to_rgb(image, _factor(image.size, min_side) if min_side else 1)
+
+
+def _factor(size: tuple[int, int], min_side: int) -> int:
+    """The factor to shrink by: the same photo is not shrunk again."""
+    factor = max(1, min(size) // min_side)
+    while math.prod(-(-side // factor) for side in size) > MAX_SQUARES * min_side**2:
+        factor += 1
+    return factor
 
 
 def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

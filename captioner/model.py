@@ -34,8 +34,8 @@ from captioner.vocabulary import END_ID, SPECIALS, UNK_ID, Vocabulary
 
 MAX_WORDS = 200
 """Of a caption that is scored or whose regions are hidden."""
-ENCODED_TOGETHER = 16
-"""Photos that the encoder takes as one batch, and that are held as pixels at a time."""
+ENCODED_TOGETHER, ENCODED_TOGETHER_ON_CPU = 16, 4
+"""Photos, at most. On a CPU more exceed its caches, and take longer each."""
 MAX_WIDTH = 8192
 """Of a layer of the decoder."""
 
@@ -135,6 +135,10 @@ class ImageCaptioningModel(nn.Module):
         """Where the model's weights are."""
         return self.decoder.embedding.weight.device
 
+    @property
+    def _encoded_together(self) -> int:
+        return ENCODED_TOGETHER_ON_CPU if self.device.type == "cpu" else ENCODED_TOGETHER
+
     def forward(
         self, images: Tensor, token_ids: Tensor, photo_of_row: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -167,14 +171,15 @@ class ImageCaptioningModel(nn.Module):
         return self.encode_batch([photo])[0]
 
     def encode_batch(self, photos: Sequence[Photo]) -> list[Features]:
-        """Encode several photos, in batches of at most ENCODED_TOGETHER.
+        """Encode several photos, a few of them at a time.
 
         Raises:
             FileNotFoundError, ValueError: as `images.load_image`, of the first bad photo.
         """
         found: list[Features] = []
-        for start in range(0, len(photos), ENCODED_TOGETHER):
-            batch = photos[start : start + ENCODED_TOGETHER]
+        size = self._encoded_together
+        for start in range(0, len(photos), size):
+            batch = photos[start : start + size]
             found += self.encode_tensors([self.preprocess(photo) for photo in batch])
         return found
 
@@ -182,7 +187,7 @@ class ImageCaptioningModel(nn.Module):
     def encode_tensors(
         self, images: Sequence[Tensor], stages_left: int | None = None
     ) -> list[Features]:
-        """Encode preprocessed photos, in batches of at most ENCODED_TOGETHER.
+        """Encode preprocessed photos, a few of them at a time.
 
         Args:
             images: (3, S, S) each, from `preprocess`; or maps (C, rows, cols) from the encoder's
@@ -191,8 +196,9 @@ class ImageCaptioningModel(nn.Module):
         """
         first = 0 if stages_left is None else self.encoder.num_stages - stages_left
         found: list[Features] = []
-        for start in range(0, len(images), ENCODED_TOGETHER):
-            batch = torch.stack([*images[start : start + ENCODED_TOGETHER]]).to(self.device)
+        size = self._encoded_together
+        for start in range(0, len(images), size):
+            batch = torch.stack([*images[start : start + size]]).to(self.device)
             maps = self.encoder.run_stages(batch, first)  # (B, D, rows, cols)
             grid = (maps.shape[2], maps.shape[3])
             found += [Features(regions, grid) for regions in maps.flatten(2).transpose(1, 2)]
@@ -245,7 +251,7 @@ class ImageCaptioningModel(nn.Module):
         """Caption several photos as one batch. As `generate_caption`.
 
         The model must be in evaluation mode (`model.eval()`), as `load_model` returns it. All
-        photos are decoded together; the encoder takes ENCODED_TOGETHER of them at a time.
+        photos are decoded together; the encoder takes a few of them at a time.
         """
         return [captions[0] for captions in self.generate_n_best(photos, options, **changes)]
 

@@ -305,6 +305,15 @@ def test_a_photo_whose_shorter_side_is_below_twice_the_least_is_not_shrunk(mode:
     assert load_image(image, min_side=100).tobytes() == load_image(image).tobytes()
 
 
+@pytest.mark.parametrize("size", [(2000, 150), (150, 2000), (1999, 199)])
+def test_a_panorama_is_shrunk_until_it_is_small_enough(size: tuple[int, int]) -> None:
+    """One of 236 kB became 178 MB of pixels, and many of them could wait at a time."""
+    small = load_image(Image.new("RGB", size, "red"), min_side=100)
+    assert 12 * 100**2 / 4 < small.width * small.height <= 12 * 100**2
+    assert small.width / small.height == pytest.approx(size[0] / size[1], rel=0.05)
+    assert load_image(small, min_side=100).size == small.size
+
+
 @pytest.mark.parametrize("min_side", [50, 99, 100, 101, 130, 200, 399, 400, 500])
 def test_a_jpeg_is_shrunk_as_far_as_its_sides_allow(min_side: int) -> None:
     exif = Image.Exif()

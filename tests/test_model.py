@@ -63,7 +63,7 @@ def test_several_photos_are_encoded_together_a_bounded_number_at_a_time(
     original = model.encoder.feature_map
     mixed = [*photos, model.encode(photos[0]), *photos]
     monkeypatch.setattr(model.encoder, "feature_map", count)
-    monkeypatch.setattr("captioner.model.ENCODED_TOGETHER", 3)
+    monkeypatch.setattr("captioner.model.ENCODED_TOGETHER_ON_CPU", 3)
     together = model.generate_captions(mixed, max_length=4)
     assert sizes == [3, 3, 2]
     for photo, caption in zip(mixed, together, strict=True):

@@ -4,41 +4,34 @@ The viewer shows them in the browser's language, by code: see `errors` in `local
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
-from captioner.errors import PhotoError
+from captioner.errors import CodedError, PhotoError
 
-MESSAGES = {
-    "no_photo": "There is no photo yet. Choose one, and it will be captioned.",
-    "queue_full": "Too many photos are waiting here just now. Try again in a minute.",
-    "fault": "Something went wrong here, not with your photo. Try again in a moment.",
-    "option_unknown": "no such option here: {name!r}",
-    "option_out_of_range": "{name} must be from {low} to {high}, got {got}",
-    "caption_too_many_letters": "A caption here must have at most {limit} letters, got {got}.",
-    "caption_too_many_words": "A caption here must have at most {limit} words, got {got}.",
-    "caption_malformed": "this is not a caption's data: {reason}",
-    "animation_length": "an animation must have from {low} to {high} words, got {got}",
-    "request_malformed": "{reason}",
-}
-"""By code. A placeholder is the name of a value. `fault` is what a visitor reads of an error that
-has no message for them."""
 REQUEST_ERROR = "request_error"
 """The code of a ValueError that has none."""
 MAX_LETTERS = 300
 """Of a value that is text, as a visitor gets it."""
 
 
-class PageError(ValueError):
-    """A request that cannot be answered. The text is English, and fit for a visitor to read.
+class PageError(CodedError):
+    """A request that cannot be answered. The text is fit for a visitor to read."""
 
-    Attributes:
-        code: a key of MESSAGES.
-        values: what the message's placeholders stand for, as plain JSON data.
-    """
+    MESSAGES: ClassVar[dict[str, str]] = {
+        "no_photo": "There is no photo yet. Choose one, and it will be captioned.",
+        "queue_full": "Too many photos are waiting here just now. Try again in a minute.",
+        "fault": "Something went wrong here, not with your photo. Try again in a moment.",
+        "option_unknown": "no such option here: {name!r}",
+        "option_out_of_range": "{name} must be from {low} to {high}, got {got}",
+        "caption_too_many_letters": "A caption here must have at most {limit} letters, got {got}.",
+        "caption_too_many_words": "A caption here must have at most {limit} words, got {got}.",
+        "caption_malformed": "this is not a caption's data: {reason}",
+        "animation_length": "an animation must have from {low} to {high} words, got {got}",
+        "request_malformed": "{reason}",
+    }
 
     def __init__(self, code: str, **values: Any) -> None:
-        super().__init__(MESSAGES[code].format(**values))
-        self.code, self.values = code, values
+        super().__init__(code, values)
 
 
 def error_data(error: ValueError) -> dict[str, Any]:

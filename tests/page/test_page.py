@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 import app
 from captioner import ImageCaptioningModel
 from captioner.page import VisitorFiles
-from captioner.page.errors import MESSAGES
+from captioner.page.errors import PageError
 from tests.page.visiting import (
     HOPPER,
     OpenPage,
@@ -232,7 +232,7 @@ def test_a_fault_is_not_explained_and_the_next_photo_is_captioned(
     page = open_page(fake_address)
     fake_model.fault = RuntimeError("a secret of the server")
     choose(page, HOPPER)
-    expect(page.locator("#viewer .message")).to_have_text(MESSAGES["fault"])
+    expect(page.locator("#viewer .message")).to_have_text(PageError.MESSAGES["fault"])
     assert "secret" not in page.locator("body").inner_text()
     fake_model.fault = None
     choose(page, HOPPER)

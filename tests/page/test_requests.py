@@ -7,7 +7,7 @@ from playwright.sync_api import Page, Route, expect
 
 import app
 from captioner import DecodingOptions, ImageCaptioningModel
-from captioner.page.errors import MESSAGES
+from captioner.page.errors import PageError
 from tests.page.visiting import (
     HOPPER,
     LOOKS,
@@ -291,7 +291,7 @@ def test_a_fault_leaves_the_caption_and_the_next_question_is_answered(
     page = open_with_photo(open_page, fake_address)
     fake_model.fault = RuntimeError("a secret of the server")
     continue_with(page, "cat")
-    expect(page.locator("#viewer .origin")).to_have_text(MESSAGES["fault"])
+    expect(page.locator("#viewer .origin")).to_have_text(PageError.MESSAGES["fault"])
     expect_caption(page, FOUND[0])
     assert "secret" not in page.locator("body").inner_text()
     fake_model.fault = None
@@ -309,7 +309,7 @@ def test_a_server_that_cannot_be_reached_leaves_the_caption(
 
     page.route("**/queue/join*", refuse)
     continue_with(page, "cat")
-    expect(page.locator("#viewer .origin")).to_have_text(MESSAGES["fault"])
+    expect(page.locator("#viewer .origin")).to_have_text(PageError.MESSAGES["fault"])
     expect_caption(page, FOUND[0])
     page.unroute("**/queue/join*")
     score(page, "back again")
