@@ -104,7 +104,9 @@ def answering(model: Any) -> Iterator[CaptionService]:
 
 
 @contextmanager
-def serving(model: Any, files: VisitorFiles | Path, **settings: Any) -> Iterator[str]:
+def serving(
+    model: Any, files: VisitorFiles | Path, photo_seconds: float = 10.0, **settings: Any
+) -> Iterator[str]:
     """Serve the page as `main` does. Gives the address.
 
     Gradio keeps files in one place for the whole process: give servers that run at the same time
@@ -112,6 +114,7 @@ def serving(model: Any, files: VisitorFiles | Path, **settings: Any) -> Iterator
 
     Args:
         files: where visitors' files are, or a folder to keep them in.
+        photo_seconds: that a photo may take to be read.
         **settings: more of `serve`'s.
     """
     if isinstance(files, Path):
@@ -119,7 +122,11 @@ def serving(model: Any, files: VisitorFiles | Path, **settings: Any) -> Iterator
             yield address
         return
     places = settings.get("queue_length", QUEUE_LENGTH)
-    with pytest.MonkeyPatch.context() as patch, PhotoReader() as reader, Line(places) as line:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        PhotoReader(seconds=photo_seconds) as reader,
+        Line(places) as line,
+    ):
         patch.setenv("GRADIO_TEMP_DIR", str(files.uploads))
         demo = build_demo(CaptionService(model, files.read, reader.read, line), files)
         try:

@@ -1,10 +1,14 @@
 """Many visitors at once: none is lost, each knows their place, and photos go in batches."""
 
 import asyncio
+import os
+import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import expect
 
@@ -122,3 +126,27 @@ def test_a_visitor_who_goes_makes_room(files: VisitorFiles, tmp_path: Path) -> N
                 pass  # and away
         assert "dog" in call(address, photos[0])
     assert app.QUEUE_LENGTH == 200
+
+
+def photo_workers() -> set[int]:
+    """The processes that read photos for servers of this process."""
+    children = psutil.Process().children()
+    return {child.pid for child in children if "captioner.photo_worker" in child.cmdline()}
+
+
+def test_a_photo_that_takes_for_ever_to_read_holds_up_no_other(
+    files: VisitorFiles, tmp_path: Path
+) -> None:
+    before = photo_workers()
+    with serving(FakeModel(), files, photo_seconds=5.0) as address:
+        photo = upload(address, write_photo(tmp_path / "photo.jpg"))
+        assert "dog" in call(address, photo)
+        (worker,) = photo_workers() - before
+        os.kill(worker, signal.SIGSTOP)  # as if the next photo never ended
+        with ThreadPoolExecutor() as pool:
+            stuck = pool.submit(call, address, photo)
+            while len(photo_workers() - before) == 1:  # until the second one is needed
+                assert "dog" in call(address, photo) or stuck.done()
+            assert "takes more than 5 seconds" in stuck.result()
+        assert worker not in photo_workers()
+        assert "dog" in call(address, photo)
