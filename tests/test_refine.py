@@ -162,11 +162,11 @@ def test_a_caption_of_the_longest_length_is_taught_whole(data: Path, tmp_path: P
 
 
 def test_captions_become_better_and_the_best_is_kept(data: Path, tmp_path: Path) -> None:
-    best = refine(config(data, tmp_path, epochs=12, patience=12, drawn=8, lr=1e-2))
+    best = refine(config(data, tmp_path, epochs=16, patience=16, seed=1, drawn=8, lr=1e-2))
     rows = rows_of(tmp_path / "run")
     assert rows[0]["epoch"] == 0
     rewards = [row["train_reward"] for row in rows[1:]]
-    assert sum(rewards[-3:]) > 1.5 * sum(rewards[:3])
+    assert sum(rewards[-3:]) > 2 * sum(rewards[:3])
     assert max(row["CIDEr-D"] for row in rows) > rows[0]["CIDEr-D"]
     assert (best / "model.safetensors").exists()
 
