@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -292,9 +291,11 @@ def hosts_of(options: argparse.Namespace) -> list[str] | None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load the model and serve the page until SIGINT or SIGTERM."""
     options = parse_args(arguments)
-    ended = threading.Event()
+    # A pipe, not a threading.Event: a signal that comes while main takes the event's lock would
+    # wait for that lock for ever.
+    signalled, signaller = os.pipe()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: os.write(signaller, b"."))
     log_to_stderr()
     allow_many_connections()
     declare_gpu_function()
@@ -325,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except OSError as error:  # the port is taken
             sys.exit(f"app.py: {error}")
         open_things.callback(stop, demo)
-        ended.wait()
+        os.read(signalled, 1)
 
 
 if __name__ == "__main__":

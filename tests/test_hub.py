@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -544,9 +545,16 @@ def test_the_page_takes_a_name(hub: Hub, checkpoint: Path, monkeypatch: pytest.M
 
     hub.put(REPO, files_of(checkpoint))
     models: list[ImageCaptioningModel] = []
-    monkeypatch.setattr(app, "build_demo", lambda model, report: models.append(model))
-    monkeypatch.setattr(app, "serve", lambda demo, **settings: None)
-    app.main(["--checkpoint", REPO])
+
+    def stop_here(model: ImageCaptioningModel, *_: object) -> None:
+        models.append(model)
+        sys.exit()
+
+    monkeypatch.setattr(app, "CaptionService", stop_here)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
+    monkeypatch.setattr(app, "log_to_stderr", lambda: None)
+    with pytest.raises(SystemExit):
+        app.main(["--checkpoint", REPO])
     assert models[0].vocabulary.words == load_model(checkpoint).vocabulary.words
 
 

@@ -37,6 +37,7 @@ def settings(fit_config: FitConfig, data: Path, stages_left: Path) -> FitConfig:
     return replace(
         fit_config,
         features=stages_left,
+        photos=None,
         finetune_stages=1,
         boxes=data / "boxes.json",
         limit=7,

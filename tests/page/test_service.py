@@ -123,7 +123,10 @@ CAPTION = FakeModel().caption(("a", "dog")).to_json()
         ({"kind": "animation", "caption": {**CAPTION, "words": []}}, "from 1 to 80 words"),
         ({"kind": "animation", "caption": CAPTION, "colours": "jet"}, "colours must be one of"),
         ({"kind": "animation", "caption": CAPTION, "colours": []}, "colours must be one of"),
-        ({"kind": "animation", "caption": CAPTION, "colours": "magma"}, "opacity must be a number"),
+        (
+            {"kind": "animation", "caption": CAPTION, "colours": "magma"},
+            "opacity must be from 0 to 1",
+        ),
         (
             {"kind": "animation", "caption": CAPTION, "colours": "magma", "opacity": 2},
             "opacity must be from 0 to 1",
