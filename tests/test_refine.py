@@ -1,4 +1,4 @@
-"""Self-critical training: what is drawn, how it is rewarded, and that captions become better."""
+"""Self-critical training: what is sampled, how it is rewarded, and that captions become better."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from train.config import RefineConfig
 from train.data import CaptionedPhoto
 from train.metrics import CiderD
 from train.objective import caption_inputs
-from train.refine import Reward, draw_captions, policy_loss, refine
+from train.refine import Reward, policy_loss, refine, sample_captions
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 VOCABULARY = Vocabulary(WORDS, keep_punctuation=False)
@@ -135,19 +135,19 @@ def test_a_caption_becomes_likelier_by_how_much_better_than_the_others_it_is() -
 
 def test_captions_are_drawn_as_the_model_finds_them_likely(data: Path, tmp_path: Path) -> None:
     model = build_model(TINY, VOCABULARY)
-    settings = config(data, tmp_path, drawn=4000, max_length=3)
+    settings = config(data, tmp_path, sampled_captions=4000, max_length=3)
     features = model.encoder(torch.randn(1, 3, 64, 64))
     torch.manual_seed(0)
-    drawn = draw_captions(settings, model, features)
-    assert drawn.shape == (4000, 4)
-    assert (drawn[:, 0] == START_ID).all()
-    assert not (drawn[:, 1:] == UNK_ID).any()
+    sampled = sample_captions(settings, model, features)
+    assert sampled.shape == (4000, 4)
+    assert (sampled[:, 0] == START_ID).all()
+    assert not (sampled[:, 1:] == UNK_ID).any()
     state = model.decoder.eval().initial_state(features)
     logits = model.decoder.step(torch.tensor([START_ID]), state).logits[0]
     logits[[PAD_ID, START_ID, UNK_ID]] = -torch.inf
-    shares = torch.bincount(drawn[:, 1], minlength=len(VOCABULARY)) / 4000
+    shares = torch.bincount(sampled[:, 1], minlength=len(VOCABULARY)) / 4000
     torch.testing.assert_close(shares, logits.softmax(dim=0).detach(), atol=0.03, rtol=0)
-    for row in drawn[:50].tolist():
+    for row in sampled[:50].tolist():
         ends = row.index(END_ID) if END_ID in row else len(row)
         assert all(token_id == PAD_ID for token_id in row[ends + 1 :])
         assert PAD_ID not in row[:ends]
@@ -155,14 +155,16 @@ def test_captions_are_drawn_as_the_model_finds_them_likely(data: Path, tmp_path:
 
 def test_a_caption_of_the_longest_length_is_taught_whole(data: Path, tmp_path: Path) -> None:
     model = build_model(TINY, VOCABULARY)
-    drawn = torch.tensor([[START_ID, 4, 5, 6]])
+    sampled = torch.tensor([[START_ID, 4, 5, 6]])
     features = model.encoder(torch.randn(1, 3, 64, 64))
-    said = model.decoder.predict(features, caption_inputs(drawn), torch.tensor([0]))
-    assert drawn[said.rows, said.steps + 1].tolist() == [4, 5, 6]
+    said = model.decoder.predict(features, caption_inputs(sampled), torch.tensor([0]))
+    assert sampled[said.rows, said.steps + 1].tolist() == [4, 5, 6]
 
 
 def test_captions_become_better_and_the_best_is_kept(data: Path, tmp_path: Path) -> None:
-    best = refine(config(data, tmp_path, epochs=16, patience=16, seed=1, drawn=8, lr=1e-2))
+    best = refine(
+        config(data, tmp_path, epochs=16, patience=16, seed=1, sampled_captions=8, lr=1e-2)
+    )
     rows = rows_of(tmp_path / "run")
     assert rows[0]["epoch"] == 0
     rewards = [row["train_reward"] for row in rows[1:]]
@@ -217,5 +219,5 @@ def test_several_processes_are_refused(
 
 
 def test_a_caption_needs_others_to_be_compared_with(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="drawn must be at least 2, got 1"):
-        config(data, tmp_path, drawn=1)
+    with pytest.raises(ValueError, match="sampled_captions must be at least 2, got 1"):
+        config(data, tmp_path, sampled_captions=1)

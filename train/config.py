@@ -214,7 +214,9 @@ class RefineConfig(TrainingConfig):
     """Train a checkpoint further, towards captions of higher CIDEr-D (self-critical training)."""
 
     start_from: Path = setting(MISSING, "checkpoint folder to start from")
-    drawn: int = setting(5, "captions sampled per photo; each is compared with the others")
+    sampled_captions: int = setting(
+        5, "captions sampled per photo; each is compared with the others"
+    )
     cross_entropy: float = setting(
         0.2, "weight of teacher forcing on the reference captions beside the reward"
     )
@@ -241,7 +243,7 @@ class RefineConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, {"drawn": 2, "patience": 1, "cross_entropy": 0})
+        require_at_least(self, {"sampled_captions": 2, "patience": 1, "cross_entropy": 0})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,8 +105,8 @@ def _look(
     generator = torch.Generator().manual_seed(config.seed)
     for names, features in _encode(model, list(by_name), source):
         for way, options in ways.items():
-            said = model.generate_captions(features, options)
-            found.captions[way].update(zip(names, said, strict=True))
+            captions = model.generate_captions(features, options)
+            found.captions[way].update(zip(names, captions, strict=True))
         if phrases is not None:
             batch = [by_name[name] for name in names]
             found.references.extend(compare_references(model, batch, features, phrases))

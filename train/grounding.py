@@ -88,13 +88,13 @@ def compare_references(
     """
     rows = [(index, text) for index, photo in enumerate(photos) for text in photo.captions]
     token_ids = [torch.tensor(model.vocabulary.encode(text)[:-1]) for _, text in rows]
-    said = model.decoder.predict(
+    output = model.decoder.predict(
         torch.stack([part.regions for part in features]),
         pad_sequence(token_ids, batch_first=True, padding_value=PAD_ID).to(model.device),
         torch.tensor([index for index, _ in rows], device=model.device),
     )
-    places = zip(said.rows.tolist(), said.steps.tolist(), strict=True)
-    alphas = dict(zip(places, said.alphas.float().cpu().numpy(), strict=True))
+    places = zip(output.rows.tolist(), output.steps.tolist(), strict=True)
+    alphas = dict(zip(places, output.alphas.float().cpu().numpy(), strict=True))
     sums: list[Array] = []
     row = 0
     for photo, part in zip(photos, features, strict=True):

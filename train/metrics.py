@@ -96,7 +96,7 @@ def _bleu_counts(references: Texts, hypotheses: Texts) -> Array:
     scorer = BleuScorer(n=MAX_ORDER)
     for name, group in references.items():
         scorer += (hypotheses[name][0], group)
-    return np.array([_bleu_row(**said) for said in scorer.ctest], dtype=np.float64)
+    return np.array([_bleu_row(**row) for row in scorer.ctest], dtype=np.float64)
 
 
 def _bleu_row(
@@ -171,19 +171,19 @@ def diversity(captions: Sequence[str], train_captions: Iterable[str]) -> dict[st
         `repeated_trigram`, those that hold a run of two or three words twice; `novel`, those that
         are no train caption; `duplicate`, those that another photo was given too.
     """
-    said = [tuple(tokenize(text, keep_punctuation=False)) for text in captions]
+    words_of = [tuple(tokenize(text, keep_punctuation=False)) for text in captions]
     known = {tuple(tokenize(text, keep_punctuation=False)) for text in train_captions}
-    times = Counter(said)
+    times = Counter(words_of)
     shares = {
-        "word_twice_in_a_row": [any(map(str.__eq__, words, words[1:])) for words in said],
-        "repeated_bigram": [_repeats(words, 2) for words in said],
-        "repeated_trigram": [_repeats(words, 3) for words in said],
-        "novel": [words not in known for words in said],
-        "duplicate": [times[words] > 1 for words in said],
+        "word_twice_in_a_row": [any(map(str.__eq__, words, words[1:])) for words in words_of],
+        "repeated_bigram": [_repeats(words, 2) for words in words_of],
+        "repeated_trigram": [_repeats(words, 3) for words in words_of],
+        "novel": [words not in known for words in words_of],
+        "duplicate": [times[words] > 1 for words in words_of],
     }
     return {
-        "distinct_words": len({word for words in said for word in words}),
-        "mean_length": float(np.mean([len(words) for words in said])),
+        "distinct_words": len({word for words in words_of for word in words}),
+        "mean_length": float(np.mean([len(words) for words in words_of])),
         **{name: float(np.mean(flags)) for name, flags in shares.items()},
     }
 

@@ -1,6 +1,6 @@
 """The `refine` stage: self-critical training, towards captions of higher CIDEr-D.
 
-Every photo's captions are drawn from the model, and each is made likelier or less likely by how
+Captions of every photo are sampled from the model, and each is made more or less probable by how
 much better or worse than the others it scores. Source: Rennie et al. (arXiv:1612.00563), sec. 3,
 with the mean of a photo's other captions as the baseline, as Luo has it (arXiv:2003.09971).
 """
@@ -30,7 +30,7 @@ from train.optim import TrainingState
 from train.runs import join_processes, open_run, read_state
 from train.validation import BEST_FOLDER, KEPT_SCORE, Validator
 
-NEVER_DRAWN = (PAD_ID, START_ID, UNK_ID)
+NEVER_SAMPLED = (PAD_ID, START_ID, UNK_ID)
 
 
 def refine(config: RefineConfig) -> Path:
@@ -108,7 +108,7 @@ class Reward:
         words = self._vocabulary.words
         scores = [
             self._scorer.score(
-                tuple(words[token_id] for token_id in row if token_id not in NEVER_DRAWN),
+                tuple(words[token_id] for token_id in row if token_id not in NEVER_SAMPLED),
                 self._references[names[number // samples]],
             )
             for number, row in enumerate(token_ids.tolist())
@@ -129,13 +129,13 @@ def refine_epoch(
     bar = tqdm(batches, desc="refining", unit="batch", leave=False)
     for batch in bar:
         features = encode_batch(config, state.model, batch, left)
-        drawn = draw_captions(config, state.model, features)
-        rewards = reward(drawn.cpu(), batch.names)
-        loss, nll, box = _losses(config, state.model, features, batch, drawn, rewards)
+        sampled = sample_captions(config, state.model, features)
+        rewards = reward(sampled.cpu(), batch.names)
+        loss, nll, box = _losses(config, state.model, features, batch, sampled, rewards)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.update(config.clip_norm)
-        length = float((drawn[:, 1:] > UNK_ID).sum(dim=1).float().mean())
+        length = float((sampled[:, 1:] > UNK_ID).sum(dim=1).float().mean())
         seen.append((float(rewards.mean()), length, float(nll), float(box)))
         bar.set_postfix(reward=f"{np.mean(seen, axis=0)[0]:.3f}")
     means = np.mean(seen, axis=0).tolist()
@@ -148,27 +148,29 @@ def _losses(
     model: ImageCaptioningModel,
     features: Tensor,
     batch: Batch,
-    drawn: Tensor,
+    sampled: Tensor,
     rewards: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, and the parts that teacher forcing has in it; both in one pass of the decoder."""
     num_photos = len(features)
-    photo_of_row = torch.arange(num_photos, device=drawn.device).repeat_interleave(config.drawn)
-    token_ids = drawn
+    photo_of_row = torch.arange(num_photos, device=sampled.device).repeat_interleave(
+        config.sampled_captions
+    )
+    token_ids = sampled
     if config.cross_entropy:
         given = batch.token_ids.to(config.device)
-        token_ids = _stack_padded(drawn, given)
+        token_ids = _stack_padded(sampled, given)
         photo_of_row = torch.cat([photo_of_row, batch.photo_of_row.to(config.device)])
     with autocast(config):
         output = model.decoder.predict(features, caption_inputs(token_ids), photo_of_row)
-    is_drawn = output.rows < len(drawn)
-    loss = policy_loss(_only(output, is_drawn), token_ids, rewards.to(config.device))
+    is_sampled = output.rows < len(sampled)
+    loss = policy_loss(_only(output, is_sampled), token_ids, rewards.to(config.device))
     if not config.cross_entropy:
         return loss, loss.new_zeros(()), loss.new_zeros(())
-    rest = _only(output, ~is_drawn)
+    rest = _only(output, ~is_sampled)
     losses = caption_losses(
-        rest._replace(rows=rest.rows - len(drawn)),
-        token_ids[len(drawn) :],
+        rest._replace(rows=rest.rows - len(sampled)),
+        token_ids[len(sampled) :],
         None if batch.coverage is None else batch.coverage.to(config.device),
         config.label_smoothing,
         config.doubly_stochastic,
@@ -181,7 +183,7 @@ def policy_loss(output: TeacherForcingOutput, token_ids: Tensor, rewards: Tensor
     """What makes captions likelier by how much better than a photo's others they are.
 
     Args:
-        output: of drawn captions, given as `caption_inputs(token_ids)`.
+        output: of sampled captions, given as `caption_inputs(token_ids)`.
         token_ids: (N, T + 1), K captions of each of B photos in turn.
         rewards: (B, K).
 
@@ -197,7 +199,7 @@ def policy_loss(output: TeacherForcingOutput, token_ids: Tensor, rewards: Tensor
 
 
 @torch.no_grad()
-def draw_captions(config: RefineConfig, model: ImageCaptioningModel, features: Tensor) -> Tensor:
+def sample_captions(config: RefineConfig, model: ImageCaptioningModel, features: Tensor) -> Tensor:
     """Sample captions from an evaluating model's distribution.
 
     Returns:
@@ -210,7 +212,7 @@ def draw_captions(config: RefineConfig, model: ImageCaptioningModel, features: T
 
     decoder: LSTMWithAttention = model.decoder.eval()
     with autocast(config):
-        state = decoder.initial_state(features).shared_by(config.drawn)
+        state = decoder.initial_state(features).shared_by(config.sampled_captions)
         start = torch.full((state.num_rows,), START_ID, device=state.device)
         steps = generate(
             decoder.step, state, choose, lambda _: [ban_special_tokens], config.max_length
