@@ -129,8 +129,8 @@ test("an error ends the request under way, with or without its number", () => {
   send("score", {});
   requests.receive({ error: { code: "fault" } });
   send("branch", {});
-  requests.receive({ id: 2, error: { code: "word_unknown" } });
-  assert.deepEqual(page.results, ["fault", "word_unknown"]);
+  requests.receive({ id: 2, error: { code: "unknown_word" } });
+  assert.deepEqual(page.results, ["fault", "unknown_word"]);
 });
 
 test("a request without an answer fails after a minute", (context) => {
@@ -163,7 +163,7 @@ test("errors are explained by code in the visitor's language, unknown ones in En
 });
 
 test("a value is no placeholder, whatever it holds", () => {
-  const error = { code: "word_unknown", values: { word: "{word} $& <b>" }, message: "" };
+  const error = { code: "unknown_word", values: { word: "{word} $& <b>" }, message: "" };
   assert.equal(texts("en").explain(error), "The model does not know the word “{word} $& <b>”.");
 });
 
