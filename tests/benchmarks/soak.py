@@ -145,7 +145,7 @@ class Visitors:
 
     async def oversized(self, client: httpx.AsyncClient, number: int) -> str:
         body = b'{"data": ["' + bytes(2_000_000)
-        reply = await client.post(f"{self.api}/call/upload", content=body)
+        reply = await client.post(f"{self.api}/call/caption", content=body)
         return str(reply.status_code)
 
     async def nonsense(self, client: httpx.AsyncClient, number: int) -> str:
