@@ -288,23 +288,43 @@ def hosts_of(options: argparse.Namespace) -> list[str] | None:
     return [options.host, *LOOPBACK_HOSTS, *([TUNNEL_HOST] if options.share else [])]
 
 
+def first_signal() -> int:
+    """Make a file that can be read from the first SIGINT or SIGTERM on; a second one ends at once.
+
+    A pipe, not a threading.Event: a signal that comes while its lock is held would wait for ever.
+
+    Returns:
+        Its descriptor.
+    """
+    readable, writable = os.pipe()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def note(*_: object) -> None:
+        os.write(writable, b".")
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in numbers:
+        signal.signal(number, note)
+    return readable
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load the model and serve the page until SIGINT or SIGTERM."""
     options = parse_args(arguments)
-    # A pipe, not a threading.Event: a signal that comes while main takes the event's lock would
-    # wait for that lock for ever.
-    signalled, signaller = os.pipe()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os.write(signaller, b"."))
-    log_to_stderr()
-    allow_many_connections()
     declare_gpu_function()
     torch.set_num_threads(options.threads)
+    try:
+        model = captioner.load_model(options.checkpoint)
+    except (OSError, ValueError) as error:
+        sys.exit(f"app.py: {error}")
+    log_to_stderr()
+    allow_many_connections()
+    signalled = first_signal()
     with ExitStack() as open_things:
         try:
-            model = captioner.load_model(options.checkpoint)
             files = open_things.enter_context(VisitorFiles())
-        except (OSError, ValueError) as error:
+        except OSError as error:
             sys.exit(f"app.py: {error}")
         reader = open_things.enter_context(PhotoReader())
         reader.start()
