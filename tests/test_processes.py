@@ -34,10 +34,12 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 @pytest.fixture
 def settings(fit_config: FitConfig, data: Path, stages_left: Path) -> FitConfig:
     """All that could differ between processes, except randomness; the last batch has one photo."""
+    without_effect = {"photos", "augmentation", "min_frequency", "keep_punctuation"}
+    defaults = {item.name: item.default for item in fields(FitConfig)}
     return replace(
         fit_config,
+        **{name: defaults[name] for name in without_effect},  # beside features
         features=stages_left,
-        photos=None,
         finetune_stages=1,
         boxes=data / "boxes.json",
         limit=7,
