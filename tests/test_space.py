@@ -4,7 +4,6 @@ import http.client
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from packaging.requirements import Requirement
 
 import captioner
 from captioner.page.zero_gpu import declare_gpu_function
+from tests.free_port import free_port
 from train.checkout import CHECKOUT, tracked_space_files
 
 PHOTO = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
@@ -141,7 +141,7 @@ def as_nobody() -> list[str]:
     """What to put before a command, so that root runs it as a user who owns nothing.
 
     Where only root may read this Python, that user may read everything, but still not write.
-    Empty for others than root, and where there is no way.
+    Empty for others than root, and where there is no way, of which a test complains.
     """
     program = shutil.which("setpriv")
     if not IS_ROOT or program is None:
@@ -155,12 +155,6 @@ def as_nobody() -> list[str]:
         if done.returncode == 0:
             return command
     return []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until_served(space: RunningSpace, output: Path) -> None:
@@ -281,8 +275,7 @@ def test_a_photo_is_uploaded_and_captioned_behind_the_sub_path(page: str) -> Non
 
 
 def test_a_space_needs_no_root(space: RunningSpace) -> None:
-    if IS_ROOT and not as_nobody():
-        pytest.skip("root cannot start this Python as another user here")
+    assert as_nobody() or not IS_ROOT, "root needs setpriv to try the page as another user"
     status = Path(f"/proc/{space.process.pid}/status").read_text()
     user = NOBODY if IS_ROOT else os.geteuid()
     assert f"Uid:\t{user}\t{user}\t{user}" in status

@@ -109,11 +109,6 @@ class Line:
         self._end(ticket)
 
     @property
-    def num_waiting(self) -> int:
-        """How many are in the line, those that are being run included."""
-        return len(self._tickets)
-
-    @property
     def is_alive(self) -> bool:
         """Whether jobs are still run."""
         return self._thread.is_alive()

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -38,16 +39,24 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=5, help="of each visitor, one by one")
     parser.add_argument("--app", type=Path, default=ROOT, help="the checkout to serve")
     options = parser.parse_args()
+    with served(options.app) as (address, _):
+        asyncio.run(measure(address, options.visitors, options.photos))
+
+
+@contextlib.contextmanager
+def served(checkout: Path = ROOT) -> Iterator[tuple[str, int]]:
+    """Start app.py of a checkout, not yet answering; gives its address and its process's id."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
-        environment = {**os.environ, "GRADIO_TEMP_DIR": folder}
-        command = [sys.executable, "app.py", "--server-port", str(port)]
         with subprocess.Popen(
-            command, cwd=options.app, env=environment, stdout=subprocess.DEVNULL,
+            [sys.executable, "app.py", "--server-port", str(port)],  # as older checkouts know it
+            cwd=checkout,
+            env={**os.environ, "GRADIO_TEMP_DIR": folder},
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as process:  # fmt: skip
+        ) as process:
             try:
-                asyncio.run(measure(f"http://127.0.0.1:{port}", options.visitors, options.photos))
+                yield f"http://127.0.0.1:{port}", process.pid
             finally:
                 process.terminate()
 

@@ -11,11 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import io
-import os
 import random
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 
 import httpx
@@ -23,8 +19,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from tests.benchmarks.load import ROOT, make_photo, view_event
-from tests.free_port import free_port
+from tests.benchmarks.load import make_photo, served, view_event
 
 AT_ONCE = 8
 REPORT_EVERY = 200
@@ -36,18 +31,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        environment = {**os.environ, "GRADIO_TEMP_DIR": folder}
-        command = [sys.executable, "app.py", "--port", str(port)]
-        with subprocess.Popen(
-            command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-        ) as process:
-            try:
-                visitors = Visitors(f"http://127.0.0.1:{port}", options.seed)
-                asyncio.run(soak(visitors, process.pid, options.requests))
-            finally:
-                process.terminate()
+    with served() as (address, pid):
+        asyncio.run(soak(Visitors(address, options.seed), pid, options.requests))
 
 
 class Visitors:
