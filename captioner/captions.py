@@ -27,6 +27,7 @@ class CaptionError(CodedError):
         "missing": "a caption needs {field!r}",
         "malformed": "this is not a caption's data: {reason}",
         "alpha_shape": "the attention of {word!r} is of shape {got}, the caption's grid is {limit}",
+        "share": "{field} must be from 0 to 1, got {got}",
         "place": "{field} must be from 0 to 1 (a share of the photo), got {got}",
         "no_attention": "the caption must have words with attention on {limit} regions, as "
         "generate_caption gives it; got {words} words on {got}",
@@ -49,6 +50,12 @@ class Word:
     """Attention, float32 (rows, cols), sums to 1."""
     known: bool = True
     """Whether the word is in the model's vocabulary; a word of a person's caption may not be."""
+    recognized: float = 0.0
+    """The share of the word's probability, 0 to 1, that was read off the photo by the encoder's own
+    classes (the pointing gate); 0 for a model without."""
+    blind: float | None = None
+    """The word's probability, after the same words before it, when the model sees the mean region
+    of its training photos in place of this photo; None for a model that keeps none."""
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -62,7 +69,14 @@ class Word:
 
     @property
     def _plain(self) -> tuple[Any, ...]:
-        return (self.text, self.probability, self.alternatives, self.known)
+        return (
+            self.text,
+            self.probability,
+            self.alternatives,
+            self.known,
+            self.recognized,
+            self.blind,
+        )
 
 
 class WordAttention(NamedTuple):
@@ -88,6 +102,9 @@ class Caption:
     """Log-probability of all words, in nats, and of ending after them where it is finished."""
     finished: bool = True
     """Whether the model ended the caption, rather than the maximum length."""
+    familiarity: float | None = None
+    """How like the training photos this photo is: the share of training photos that are less like
+    the others, 0 to 1; None where the model keeps no training photos to compare with."""
 
     def __str__(self) -> str:
         return detokenize([word.text for word in self.words])
@@ -133,7 +150,8 @@ class Caption:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data, as the command line and the page's endpoint give it.
 
-        Probabilities are rounded to 4 places, attention to 5, score, logprob and perplexity to 4.
+        Attention is rounded to 5 places, all other numbers to 4. What a model does not give is
+        null.
         `caption.schema.json`, beside this module, describes it.
         """
         return {
@@ -141,16 +159,17 @@ class Caption:
             "score": round(self.score, SCORE_PLACES),
             "logprob": round(self.logprob, SCORE_PLACES),
             "perplexity": round(self.perplexity, SCORE_PLACES),
+            "familiarity": _rounded(self.familiarity),
             "finished": self.finished,
             "grid": list(self.grid),
             "words": [
                 {
                     "text": word.text,
                     "known": word.known,
-                    "probability": round(word.probability, PROBABILITY_PLACES),
-                    "alternatives": [
-                        [text, round(p, PROBABILITY_PLACES)] for text, p in word.alternatives
-                    ],
+                    "probability": _rounded(word.probability),
+                    "recognized": _rounded(word.recognized),
+                    "blind": _rounded(word.blind),
+                    "alternatives": [[text, _rounded(p)] for text, p in word.alternatives],
                     "alpha": [[round(float(a), ALPHA_PLACES) for a in row] for row in word.alpha],
                 }
                 for word in self.words
@@ -160,6 +179,9 @@ class Caption:
     @classmethod
     def from_json(cls, data: Any) -> "Caption":
         """Read what `to_json` wrote, rounded as it is. Other keys are ignored.
+
+        Captions that were saved before there were `recognized`, `blind` and `familiarity` get the
+        defaults of these.
 
         Raises:
             CaptionError: a ValueError: the data is not a caption's, and why.
@@ -173,9 +195,12 @@ class Caption:
                 (grid[0], grid[1]),
                 float(data["logprob"]),
                 bool(data["finished"]),
+                _optional_share(data, "familiarity"),
             )
         except KeyError as error:
             raise CaptionError("missing", {"field": error.args[0]}) from error
+        except CaptionError:
+            raise
         except (TypeError, ValueError, IndexError) as error:
             raise CaptionError("malformed", {"reason": str(error)}) from error
         for word in words:
@@ -226,6 +251,10 @@ def _correlation(first: Map, second: Map) -> float:
     return float(a @ b) / size if size > 1e-12 else 0.0
 
 
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, PROBABILITY_PLACES)
+
+
 def _word_from_json(data: dict[str, Any]) -> Word:
     return Word(
         str(data["text"]),
@@ -233,4 +262,18 @@ def _word_from_json(data: dict[str, Any]) -> Word:
         tuple((str(text), float(probability)) for text, probability in data["alternatives"]),
         np.array(data["alpha"], dtype=np.float32),
         bool(data["known"]),
+        _share("recognized", data.get("recognized", 0.0)),
+        _optional_share(data, "blind"),
     )
+
+
+def _optional_share(data: dict[str, Any], field: str) -> float | None:
+    value = data.get(field)
+    return None if value is None else _share(field, value)
+
+
+def _share(field: str, value: Any) -> float:
+    share = float(value)
+    if not 0 <= share <= 1:
+        raise CaptionError("share", {"field": field, "got": share})
+    return share

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def row_schema() -> "pa.Schema":
     """The columns of a captioned photo; all but `photo` may be null.
 
+    `probabilities`, `recognized` and `blind` have a number for each word; those of `blind` are null
+    where the model gives none, and so is `familiarity`.
     `alphas` holds for each word its attention on all regions, row by row, and `grid` the numbers of
     rows and columns: `np.stack(row["alphas"]).reshape(-1, *row["grid"])`.
     """
@@ -31,6 +33,9 @@ def row_schema() -> "pa.Schema":
             "perplexity": pa.float64(),
             "words": pa.list_(pa.string()),
             "probabilities": numbers,
+            "recognized": numbers,
+            "blind": numbers,
+            "familiarity": pa.float64(),
             "alphas": pa.list_(numbers),
             "grid": pa.list_(pa.int32()),
             "error": pa.string(),
@@ -50,6 +55,9 @@ def row_of(path: str | None, result: Caption | OSError | ValueError) -> dict[str
         "perplexity": result.perplexity,
         "words": [word.text for word in result.words],
         "probabilities": [word.probability for word in result.words],
+        "recognized": [word.recognized for word in result.words],
+        "blind": [word.blind for word in result.words],
+        "familiarity": result.familiarity,
         "alphas": [word.alpha.ravel().tolist() for word in result.words],
         "grid": list(result.grid),
     }

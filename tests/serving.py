@@ -24,7 +24,8 @@ ALTERNATIVES = (("cat", 0.2), ("<b>x</b>", 0.004))
 class FakeModel:
     """Gives every photo the same caption, attending to one cell after the other, row by row.
 
-    The important cell is the next one. Every further caption is one word longer.
+    The important cell is the next one. Every further caption is one word longer. Every second word
+    was recognized, and all are half as probable without the photo.
     """
 
     def __init__(self, *texts: str, grid: tuple[int, int] = (4, 4)) -> None:
@@ -86,8 +87,10 @@ class FakeModel:
             alpha = np.zeros(self.grid, dtype=np.float32)
             alpha.flat[index % alpha.size] = 1
             sure = min(0.9, 0.5 + 0.1 * index)
-            words.append(Word(text, sure, ALTERNATIVES, alpha, text != "zyx"))
-        return Caption(tuple(words), score, self.grid, -0.5 * (len(words) + 1))
+            seen = 0.75 * (index % 2)
+            words.append(Word(text, sure, ALTERNATIVES, alpha, text != "zyx", seen, sure / 2))
+        logprob = -0.5 * (len(words) + 1)
+        return Caption(tuple(words), score, self.grid, logprob, familiarity=0.25)
 
 
 @contextmanager

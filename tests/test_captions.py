@@ -17,6 +17,11 @@ from captioner.captions import Caption, CaptionError, Occlusion, Word
 ALPHA = np.array([[0.123456, 0.2], [0.3, 0.376544]], np.float32)
 DOG = Word("dog", 0.123456, (("cat", 0.05),), ALPHA)
 CAPTION = Caption((DOG, replace(DOG, text="'s", known=False)), -0.123456, (2, 2), -4.5, True)
+POT = Word("coffee pot", 0.5, (("hot dog", 0.25),), ALPHA, True, 0.987654, 0.012345)
+SEEN = Caption((POT, replace(POT, text="'s")), -0.5, (2, 2), -1.5, True, 0.666666)
+"""Of a model that recognizes things, keeps training photos, and has words of several parts."""
+LATER_KEYS, LATER_WORD_KEYS = {"familiarity"}, {"recognized", "blind"}
+"""What captions of the first version lack."""
 SCHEMA = json.loads((files("captioner") / "caption.schema.json").read_text(encoding="utf-8"))
 
 
@@ -26,6 +31,7 @@ def test_a_caption_becomes_json_that_reads_as_said() -> None:
         "score": -0.1235,
         "logprob": -4.5,
         "perplexity": 4.4817,
+        "familiarity": None,
         "finished": True,
         "grid": [2, 2],
         "words": [
@@ -33,6 +39,8 @@ def test_a_caption_becomes_json_that_reads_as_said() -> None:
                 "text": text,
                 "known": known,
                 "probability": 0.1235,
+                "recognized": 0.0,
+                "blind": None,
                 "alternatives": [["cat", 0.05]],
                 "alpha": [[0.12346, 0.2], [0.3, 0.37654]],
             }
@@ -41,40 +49,82 @@ def test_a_caption_becomes_json_that_reads_as_said() -> None:
     }
 
 
-def test_a_caption_comes_back_from_json_but_for_what_was_rounded() -> None:
-    sent = json.dumps(CAPTION.to_json())
+def test_what_a_model_gives_beside_probabilities_is_in_the_json() -> None:
+    data = SEEN.to_json()
+    assert data["familiarity"] == 0.6667
+    assert [(word["recognized"], word["blind"]) for word in data["words"]] == [(0.9877, 0.0123)] * 2
+    ends = replace(SEEN, familiarity=0, words=(replace(POT, recognized=1, blind=0),))
+    back = Caption.from_json(ends.to_json())
+    assert (back.familiarity, back.words[0].recognized, back.words[0].blind) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("caption", [CAPTION, SEEN], ids=str)
+def test_a_caption_comes_back_from_json_but_for_what_was_rounded(caption: Caption) -> None:
+    sent = json.dumps(caption.to_json())
     back = Caption.from_json(json.loads(sent))
-    assert back.to_json() == CAPTION.to_json()
+    assert back.to_json() == caption.to_json()
     assert Caption.from_json(back.to_json()) == back
     assert back.words[0].alpha.dtype == np.float32
-    assert back.words[1].known is False
+    assert [word.known for word in back.words] == [word.known for word in caption.words]
 
 
-def test_a_caption_comes_back_whole_from_a_pickle() -> None:
-    assert pickle.loads(pickle.dumps(CAPTION)) == CAPTION
+def test_a_caption_that_an_earlier_version_saved_is_read_and_fits_the_schema() -> None:
+    data = SEEN.to_json()
+    for part, keys in ((data, LATER_KEYS), *((word, LATER_WORD_KEYS) for word in data["words"])):
+        for key in keys:
+            del part[key]
+    Draft202012Validator(SCHEMA).validate(data)
+    back = Caption.from_json(data)
+    assert back.familiarity is None
+    assert [(word.recognized, word.blind) for word in back.words] == [(0, None)] * 2
+
+
+@pytest.mark.parametrize("caption", [CAPTION, SEEN], ids=str)
+def test_a_caption_comes_back_whole_from_a_pickle(caption: Caption) -> None:
+    assert pickle.loads(pickle.dumps(caption)) == caption
+
+
+def test_a_word_of_several_parts_is_one_word() -> None:
+    assert str(SEEN) == "coffee pot's"
+    unknown = replace(SEEN, words=(POT, replace(POT, text="moka pot", known=False)))
+    assert unknown.unknown_words == ("moka pot",)
+    assert [word.text for word in Caption.from_json(SEEN.to_json()).words] == ["coffee pot", "'s"]
+    assert [item.word.text for item in SEEN.attention_at(0, 0)] == ["coffee pot", "'s"]
 
 
 def test_captions_are_equal_if_all_of_them_is() -> None:
     other = replace(DOG, alpha=ALPHA[::-1])
     assert Caption((DOG,), -1.0, (2, 2), -1.0) == Caption((replace(DOG),), -1.0, (2, 2), -1.0)
     assert Caption((DOG,), -1.0, (2, 2), -1.0) != Caption((other,), -1.0, (2, 2), -1.0)
-    assert replace(DOG, probability=0.5) != DOG
-    assert len({DOG, replace(DOG), replace(DOG, text="cat")}) == 2
+    for changes in ({"probability": 0.5}, {"recognized": 0.5}, {"blind": 0.0}):
+        assert replace(DOG, **changes) != DOG
+    assert replace(CAPTION, familiarity=0.0) != CAPTION
+    assert len({DOG, replace(DOG), replace(DOG, text="cat"), replace(DOG, blind=0.0)}) == 3
+    assert len({SEEN, replace(SEEN), replace(SEEN, familiarity=None)}) == 2
 
 
 def test_the_json_is_what_the_schema_says_and_nothing_else_is() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     validator = Draft202012Validator(SCHEMA)
     validator.validate(CAPTION.to_json())
-    for key in CAPTION.to_json():
+    validator.validate(SEEN.to_json())
+    assert CAPTION.to_json().keys() == SCHEMA["properties"].keys()
+    word = SCHEMA["properties"]["words"]["items"]
+    assert CAPTION.to_json()["words"][0].keys() == word["properties"].keys()
+    for key in CAPTION.to_json().keys() - LATER_KEYS:
         broken = CAPTION.to_json()
         del broken[key]
         assert not validator.is_valid(broken), key
-    for key in CAPTION.to_json()["words"][0]:
+    for key in CAPTION.to_json()["words"][0].keys() - LATER_WORD_KEYS:
         broken = CAPTION.to_json()
         del broken["words"][0][key]
         assert not validator.is_valid(broken), key
-    assert not validator.is_valid({**CAPTION.to_json(), "score": 0.5})
+    for key, value in (("score", 0.5), ("familiarity", 1.5), ("familiarity", "high")):
+        assert not validator.is_valid({**CAPTION.to_json(), key: value}), key
+    for key, value in (("recognized", -0.1), ("recognized", None), ("blind", 1.1)):
+        broken = CAPTION.to_json()
+        broken["words"][0][key] = value
+        assert not validator.is_valid(broken), key
 
 
 @pytest.mark.parametrize(
@@ -93,6 +143,31 @@ def test_the_json_is_what_the_schema_says_and_nothing_else_is() -> None:
             lambda data: data.update(grid=[2, 3]),
             "alpha_shape",
             r"'dog' is of shape \(2, 2\), the .* \(2, 3\)",
+        ),
+        (
+            lambda data: data.update(familiarity=1.5),
+            "share",
+            "familiarity must be from 0 to 1, got 1.5",
+        ),
+        (
+            lambda data: data["words"][1].update(recognized=-0.1),
+            "share",
+            "recognized must be from 0 to 1, got -0.1",
+        ),
+        (
+            lambda data: data["words"][0].update(blind=math.nan),
+            "share",
+            "blind must be from 0 to 1, got nan",
+        ),
+        (
+            lambda data: data["words"][0].update(recognized=None),
+            "malformed",
+            "not a caption's data: float",
+        ),
+        (
+            lambda data: data.update(familiarity=[0.5]),
+            "malformed",
+            "not a caption's data: float",
         ),
     ],
 )

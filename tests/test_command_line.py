@@ -337,7 +337,15 @@ def test_a_flag_of_banned_words_takes_no_photo_for_a_word(
     assert not {word.text for word in wanted.words} & set(banned)
 
 
-@pytest.mark.parametrize(("given", "words"), [(",", [","]), (" a,,b  c, ", ["a", "b", "c"])])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (",", [","]),
+        (" a,,b  c, ", ["a", "b", "c"]),
+        ("coffee_pot, dog tug_of_war", ["coffee pot", "dog", "tug of war"]),
+        ("_ _a b__c", ["_", "_a", "b__c"]),
+    ],
+)
 def test_banned_words_stand_between_commas_and_spaces(given: str, words: list[str]) -> None:
     settings = parser.parse_arguments(["x.jpg", "--banned-words", given])
     assert settings.options.banned_words == tuple(words)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 
 from captioner import Caption, Word, batches, load_model
 from captioner.cli import pictures
-from captioner.cli.formats import Csv, JsonLines
+from captioner.cli.formats import Csv, JsonLines, Text
 from captioner.cli.output import OutputFile, Recorded, examine_output
 from captioner.cli.photos import Answer, Listed
 from tests.conftest import Run
@@ -73,6 +74,7 @@ def test_a_table_has_a_row_for_each_caption(run: Run, folder: Path, checkpoint: 
             "score": str(round(caption.score, 4)),
             "perplexity": str(round(caption.perplexity, 4)),
             "words": " ".join(f"{w.text}:{round(w.probability, 4)}" for w in caption.words),
+            "familiarity": "",
         }
         for rank, caption in enumerate(captions, start=1)
     ]
@@ -111,11 +113,45 @@ def test_no_cell_of_a_table_is_a_formula(photo: str) -> None:
 def test_a_table_keeps_any_path_and_word_apart_from_its_own_marks() -> None:
     form, photo = Csv(), 'a "b", c;\nd\t=e\r\n.jpg'
     text = form.write(answer(photo, '12:30 " , ;=1'))
-    ((name, _, caption, *_, words),) = csv.reader(io.StringIO(text, newline=""))
+    ((name, _, caption, *_, words, _),) = csv.reader(io.StringIO(text, newline=""))
     assert (name, caption.split()[0]) == (photo, "12:30")
     assert [word.rpartition(":")[0] for word in words.split()] == ["12:30", '"', ",", ";=1"]
     row = form.write(answer("a;=1.jpg", "dog"))
     assert row.startswith('"a;=1.jpg",1,"')  # where ; is the separator, it begins no cell
+
+
+def test_a_table_has_the_familiarity_and_the_parts_of_a_word_together() -> None:
+    caption = replace(caption_of("the zebra"), familiarity=0.123456)
+    caption = replace(
+        caption,
+        words=tuple(replace(w, text=f"{w.text} crossing", blind=0.5) for w in caption.words),
+    )
+    form = Csv(with_own_caption=True)
+    text = form.header + form.write(Answer(Listed("a.jpg"), [caption], caption))
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        assert row["caption"] == "the crossing zebra crossing"
+        assert row["words"] == "the_crossing:0.5 zebra_crossing:0.5"
+        assert row["familiarity"] == "0.1235"
+        assert row["unknown_words"] == "zebra_crossing"
+
+
+def test_lines_for_people_say_what_was_recognized_and_what_is_habit() -> None:
+    caption = caption_of("the zebra crossing")
+    the, zebra, crossing = caption.words
+    words = (
+        replace(the, blind=0.45),
+        replace(zebra, recognized=0.9, blind=0.02),
+        replace(crossing, text="zebra crossing"),
+    )
+    own = replace(caption, words=words, familiarity=0.031)
+    lines = Text(alone=True).write(Answer(Listed("a.jpg"), [caption], own)).splitlines()
+    assert lines[1:] == [
+        "your caption: the 50% (45% blind)  zebra 50% (unknown, 90% recognized, 2.00% blind)  "
+        "zebra crossing 50%",
+        f"perplexity: {own.perplexity:.1f} for your caption, {caption.perplexity:.1f} for the "
+        "model's",
+        "familiarity of the photo: 3.10%",
+    ]
 
 
 def test_a_path_with_a_line_break_is_no_line_of_text(run: Run, folder: Path) -> None:

@@ -47,6 +47,19 @@ def test_photos_of_the_same_name_keep_their_overlays_apart(
     assert len({name.casefold() for name in written}) == len(written)
 
 
+def test_the_parts_of_a_word_stay_together_in_a_name(
+    photos: list[Image.Image], tmp_path: Path
+) -> None:
+    photos[0].save(tmp_path / "a.png")
+    word = Word("coffee pot", 0.5, (), np.full((3, 3), 1 / 9, np.float32))
+    wanted = Pictures(overlays=tmp_path / "out")
+    wanted.make_folders()
+    (photo,) = wanted.name([Listed(str(tmp_path / "a.png"))])
+    wanted.write(photo, Caption((word,), -1.0, (3, 3), -2.0))
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a-00-sheet.png", "a-01-coffee_pot.jpg"}
+
+
 @pytest.mark.parametrize("stem", ["ü ß", "a" * 250, ".hidden", "日" * 80, "-", "a\tb\nc"])
 def test_overlays_of_any_name_and_word_have_names_a_disk_takes(
     photos: list[Image.Image], tmp_path: Path, stem: str

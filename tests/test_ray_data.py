@@ -11,6 +11,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,17 @@ import torch
 from PIL import Image
 
 import captioner.__main__ as command_line
-from captioner import Caption, DecodingOptions, ModelConfig, PreprocessConfig, Vocabulary, ray_data
+from captioner import (
+    Caption,
+    DecodingOptions,
+    ModelConfig,
+    PreprocessConfig,
+    Vocabulary,
+    Word,
+    ray_data,
+)
 from captioner.checkpoint import load_model, save_model
-from captioner.parquet import plain_text, read_errors, row_schema, write_tables
+from captioner.parquet import plain_text, read_errors, row_of, row_schema, write_tables
 from captioner.ray_data import PhotoCaptioner
 from tests.tiny_models import WORDS, build_model
 
@@ -145,9 +154,29 @@ def assert_says(row: Row, caption: Caption) -> None:
     assert row["perplexity"] == pytest.approx(caption.perplexity, rel=1e-4)
     probabilities = [word.probability for word in caption.words]
     assert row["probabilities"] == pytest.approx(probabilities, abs=1e-5)
+    assert_near(row["recognized"], [word.recognized for word in caption.words])
+    assert_near(row["blind"], [word.blind for word in caption.words])
+    assert_near([row["familiarity"]], [caption.familiarity])
     alphas = np.stack(row["alphas"]).reshape(-1, *row["grid"])
     np.testing.assert_allclose(alphas, [word.alpha for word in caption.words], atol=1e-5)
     assert row["error"] is None
+
+
+def test_a_row_has_what_a_model_gives_beside_probabilities() -> None:
+    alpha = np.full((1, 2), 0.5, np.float32)
+    pot = Word("coffee pot", 0.5, (), alpha, recognized=0.75, blind=0.125)
+    caption = Caption((pot, replace(pot, blind=None)), -0.5, (1, 2), -1.5, familiarity=0.25)
+    (row,) = pa.Table.from_pylist([row_of("a.jpg", caption)], schema=row_schema()).to_pylist()
+    assert row["words"] == ["coffee pot", "coffee pot"]
+    assert row["recognized"] == [0.75, 0.75]
+    assert row["blind"] == [0.125, None]
+    assert row["familiarity"] == 0.25
+    assert_says(row, caption)
+
+
+def assert_near(row: list[float | None], wanted: list[float | None]) -> None:
+    assert [value is None for value in row] == [value is None for value in wanted]
+    assert [value or 0 for value in row] == pytest.approx([v or 0 for v in wanted], abs=1e-5)
 
 
 def assert_failed(row: Row, message: str) -> None:
@@ -362,7 +391,8 @@ def test_nothing_is_lost_when_all_photos_are_captioned_and_the_status_is_0(
     shutil.copytree(command[0], tmp_path / "output")
     (path,) = (tmp_path / "output").glob("*.parquet")
     table = pq.read_table(path)
-    pq.write_table(table.set_column(8, "error", pa.nulls(12, pa.string())), path)
+    column = table.schema.get_field_index("error")
+    pq.write_table(table.set_column(column, "error", pa.nulls(12, pa.string())), path)
     assert run(collection.photos, tmp_path / "output", "--resume") == (
         0, "", ["captioner: 12 photos, 0 of them without a caption; all were done already"],
     )  # fmt: skip

@@ -30,14 +30,13 @@ def test_each_of_the_ten_cells_runs_and_shows_what_it_announces(
     caption: Caption = names["caption"]
     assert printed[1] == f"{caption}\n"
     assert "hat" in str(caption)
-    assert [line.split()[0] for line in printed[2].splitlines()] == [
-        word.text for word in caption.words
-    ]
+    for line, word in zip(printed[2].splitlines(), caption.words, strict=True):
+        assert line.startswith(f"{word.text:12} ")
     assert isinstance(names["sheet"], Figure)
     assert {overlay.size for overlay in names["overlays"]} == {names["photo"].size}
     assert len({str(candidate) for candidate in names["candidates"]}) == 3
     assert len({str(sample) for sample in names["samples"]}) > 1
-    constrained = str(names["constrained"]).split()
+    constrained = [word.text for word in names["constrained"].words]
     assert constrained[:2] == ["a", "smiling"]
     assert "man" not in constrained
     assert names["branch"].words[1].text == names["second_choice"] != caption.words[1].text

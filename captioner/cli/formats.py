@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from captioner.captions import PROBABILITY_PLACES, SCORE_PLACES, Caption
+from captioner.captions import PROBABILITY_PLACES, SCORE_PLACES, Caption, Word
 from captioner.cli.photos import Answer
 
-COLUMNS = ("photo", "rank", "caption", "score", "perplexity", "words")
+COLUMNS = ("photo", "rank", "caption", "score", "perplexity", "words", "familiarity")
 COLUMN_WITH_OWN_CAPTION = "unknown_words"
 OWN_RANK = 0
 """The rank of the user's own caption in a table; the model's begin with 1."""
@@ -129,7 +129,11 @@ class Csv(Format):
         return "".join(self._caption_row(answer.photo.path, *item) for item in ranked)
 
     def _caption_row(self, photo: str, rank: int, caption: Caption) -> str:
-        words = (f"{w.text}:{round(w.probability, PROBABILITY_PLACES)}" for w in caption.words)
+        words = (
+            f"{_without_spaces(word.text)}:{round(word.probability, PROBABILITY_PLACES)}"
+            for word in caption.words
+        )
+        familiarity = caption.familiarity
         cells: list[str | float] = [
             f"./{photo}" if photo.startswith(FORMULA_STARTS) else photo,
             rank,
@@ -137,9 +141,11 @@ class Csv(Format):
             round(caption.score, SCORE_PLACES),
             round(caption.perplexity, SCORE_PLACES),
             _no_formula(" ".join(words)),
+            "" if familiarity is None else round(familiarity, PROBABILITY_PLACES),
         ]
         if self.with_own_caption:
-            cells.append(_no_formula(" ".join(caption.unknown_words)))
+            unknown = map(_without_spaces, caption.unknown_words)
+            cells.append(_no_formula(" ".join(unknown)))
         return _row(cells)
 
 
@@ -154,15 +160,24 @@ def percent(probability: float) -> str:
 
 
 def _describe_own_caption(scored: Caption, generated: Caption) -> list[str]:
-    words = "  ".join(
-        f"{word.text} {percent(word.probability)}{'' if word.known else ' (unknown)'}"
-        for word in scored.words
-    )
-    return [
-        f"your caption: {words}",
+    lines = [
+        f"your caption: {'  '.join(map(_describe_word, scored.words))}",
         f"perplexity: {scored.perplexity:.1f} for your caption, {generated.perplexity:.1f} for the "
         "model's",
     ]
+    if scored.familiarity is not None:
+        lines.append(f"familiarity of the photo: {percent(scored.familiarity)}")
+    return lines
+
+
+def _describe_word(word: Word) -> str:
+    notes = [] if word.known else ["unknown"]
+    if word.recognized:
+        notes.append(f"{percent(word.recognized)} recognized")
+    if word.blind is not None:
+        notes.append(f"{percent(word.blind)} blind")
+    shown = f"{word.text} {percent(word.probability)}"
+    return f"{shown} ({', '.join(notes)})" if notes else shown
 
 
 def _row(cells: Sequence[str | float]) -> str:
@@ -170,6 +185,11 @@ def _row(cells: Sequence[str | float]) -> str:
     line = io.StringIO()
     csv.writer(line, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerow(cells)
     return line.getvalue()
+
+
+def _without_spaces(word: str) -> str:
+    """A word as one of several between spaces: `coffee_pot`, as in the names of pictures."""
+    return "_".join(word.split())
 
 
 def _no_formula(text: str) -> str:

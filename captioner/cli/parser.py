@@ -38,7 +38,8 @@ OPTION_HELP = {
     "length_penalty": "power of the length by which log-probabilities are divided; "
     "0 favours short captions",
     "no_repeat_ngram": "no sequence of this many words occurs twice; 0 turns this off",
-    "banned_words": "words never to use, separated by commas or spaces; may be repeated",
+    "banned_words": "words never to use, separated by commas or spaces, with _ for a space inside "
+    "a word, as in coffee_pot; may be repeated",
     "prefix": "words that every caption begins with",
 }
 
@@ -52,15 +53,19 @@ photos:
 formats:
   text    the caption alone for one photo; otherwise one line a caption: the photo's path, a tab,
           the caption. --caption adds two lines: your caption with the probability of each word,
-          and the perplexity of your caption and of the model's
+          and the perplexity of your caption and of the model's. A model that gives more adds, in
+          parentheses, which share of the probability was recognized on the photo and what the
+          probability would be blind, without the photo; and a line with the photo's familiarity
   jsonl   one JSON object a caption, one a line: photo, rank with several --num-captions, score,
-          perplexity, and for each word its probability, alternatives and attention; see
-          caption.schema.json in the package. With --caption, the first object of each photo has
-          yours in the same form as "scored". Safe for any path
-  csv     one row a caption: photo, rank from 1, caption, score, perplexity, and words as
-          word:probability separated by spaces. --caption adds one row, with rank 0, and the
-          column unknown_words. UTF-8, safe for any path. A cell that a spreadsheet would take
-          for a formula gets an apostrophe in front or, if it is a path, ./
+          perplexity, familiarity, and for each word its probability, the recognized share of it,
+          the blind probability, alternatives and attention; see caption.schema.json in the
+          package. With --caption, the first object of each photo has yours in the same form as
+          "scored". Safe for any path
+  csv     one row a caption: photo, rank from 1, caption, score, perplexity, words as
+          word:probability separated by spaces, with _ for a space inside a word, and familiarity.
+          --caption adds one row, with rank 0, and the column unknown_words. UTF-8, safe for any
+          path. A cell that a spreadsheet would take for a formula gets an apostrophe in front or,
+          if it is a path, ./
 
 output file:
   --output writes each photo once it is finished, so a run may be killed at any time. --resume
@@ -79,6 +84,9 @@ Ray:
   photo          its path
   caption        the best one
   score, perplexity, words, probabilities (of each word)
+  recognized     for each word the share of its probability that was read off the photo
+  blind          for each word its probability without the photo; null if the model gives none
+  familiarity    how like the training photos the photo is, 0 to 1; null if the model gives none
   alphas, grid   for each word its attention on rows x columns regions, row by row, and the
                  numbers of rows and columns
   error          why there is no caption; all other columns but photo are then null
@@ -334,8 +342,12 @@ def _output_path(name: str) -> Path | None:
 
 
 def _words(text: str) -> list[str]:
-    """The words between commas and spaces; a comma alone is a word too."""
-    return re.split(r"[\s,]+", text.strip(" ,")) if text.strip(" ,") else text.split()
+    """The words between commas and spaces; a comma alone is a word too.
+
+    Inside a word, `_` stands for a space.
+    """
+    words = re.split(r"[\s,]+", text.strip(" ,")) if text.strip(" ,") else text.split()
+    return [re.sub(r"(?<=[^_])_(?=[^_])", " ", word) for word in words]
 
 
 def _device(name: str) -> str:

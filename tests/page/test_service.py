@@ -113,7 +113,28 @@ def test_a_photo_that_was_purged_is_forgotten(fake_service: CaptionService, tmp_
     }
 
 
+def test_all_that_a_model_says_of_a_word_reaches_the_page_and_comes_back(tmp_path: Path) -> None:
+    photo, texts = str(write_photo(tmp_path / "photo.jpg")), ("a", "coffee pot", "falls")
+    model = FakeModel(*texts)
+    caption = model.caption(texts)
+    with answering(model) as service:
+        view = service.view(photo)
+        assert view is not None
+        assert view.captions is not None
+        sent = view.captions[0]
+        assert sent == asyncio.run(service.caption(photo)) == caption.to_json()
+        assert [word["recognized"] for word in sent["words"]] == [0, 0.75, 0]
+        assert [word["blind"] for word in sent["words"]] == [0.25, 0.3, 0.35]
+        assert sent["familiarity"] == 0.25
+        question = {"caption": sent, "position": 2, "word": "hot dog"}
+        branched = last_answer(service, photo, {"kind": "branch", **question})["caption"]
+        hidden = last_answer(service, photo, {"kind": "occlusion", "caption": sent})["occlusion"]
+    assert [word["text"] for word in branched["words"]] == ["a", "coffee pot", "hot dog", "sleeps"]
+    assert hidden == model.occlusion(None, caption).to_json()  # pyright: ignore[reportArgumentType]
+
+
 CAPTION = FakeModel().caption(("a", "dog")).to_json()
+WORD = CAPTION["words"][0]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +177,15 @@ CAPTION = FakeModel().caption(("a", "dog")).to_json()
         ({"kind": "occlusion", "caption": {**CAPTION, "words": ["a"]}}, "not a caption's data"),
         ({"kind": "occlusion", "caption": {**CAPTION, "words": [0] * 81}}, "at most 80"),
         ({"kind": "occlusion", "caption": {**CAPTION, "score": 10**400}}, "is too large"),
+        ({"kind": "occlusion", "caption": {**CAPTION, "familiarity": 10**400}}, "is too large"),
+        (
+            {"kind": "occlusion", "caption": {**CAPTION, "familiarity": float("inf")}},
+            "familiarity must be from 0 to 1, got inf",
+        ),
+        (
+            {"kind": "branch", "caption": {**CAPTION, "words": [{**WORD, "blind": -1}]}},
+            "blind must be from 0 to 1, got -1.0",
+        ),
         ({"kind": "occlusion", "caption": {**CAPTION, "grid": [float("inf"), 1]}}, "too large"),
     ],
 )

@@ -7,6 +7,8 @@
  * @property {string} text
  * @property {boolean} known
  * @property {number} probability
+ * @property {number} [recognized] the share of the probability that was read off the photo
+ * @property {number | null} [blind] the probability without the photo
  * @property {[string, number][]} alternatives
  * @property {number[][]} alpha
  */
@@ -16,6 +18,7 @@
  * @property {string} caption
  * @property {number} score
  * @property {number} perplexity
+ * @property {number | null} [familiarity] how like the training photos the photo is
  * @property {[number, number]} grid rows and columns
  * @property {Word[]} words
  */
