@@ -7,6 +7,7 @@ from playwright.sync_api import Page, Route, expect
 
 import app
 from captioner import DecodingOptions, ImageCaptioningModel
+from captioner.page import VisitorFiles
 from captioner.page.errors import PageError
 from tests.page.visiting import (
     HOPPER,
@@ -22,7 +23,7 @@ from tests.page.visiting import (
     picture,
     status,
 )
-from tests.serving import FakeModel
+from tests.serving import FakeModel, serving
 
 FOUND = ["a dog runs far", "a dog runs far again", "a dog runs far again again"]
 
@@ -38,6 +39,19 @@ def score(page: Page, text: str) -> None:
 
 def continue_with(page: Page, word: str) -> None:
     page.get_by_role("button", name=f"Continue with {word}").click()
+
+
+def test_a_word_of_several_parts_is_one_word(open_page: OpenPage, files: VisitorFiles) -> None:
+    texts = ["a", "coffee pot", "falls"]
+    with serving(FakeModel(*texts), files) as address:
+        page = open_with_photo(open_page, address)
+        expect(options(page)).to_have_text(texts)
+        expect(page.locator("#viewer .film span")).to_have_text(texts)
+        options(page).nth(1).click()
+        expect(page.locator("#viewer .word")).to_have_text("coffee pot")
+        options(page).nth(2).click()
+        continue_with(page, "cat")
+        expect(options(page)).to_have_text(["a", "coffee pot", "cat", "sleeps"])
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=look_name)
