@@ -150,9 +150,8 @@ class Caption:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data, as the command line and the page's endpoint give it.
 
-        Attention is rounded to 5 places, all other numbers to 4. What a model does not give is
-        null.
-        `caption.schema.json`, beside this module, describes it.
+        Attention is rounded to 5 places, all other numbers to 4; `blind` and `familiarity` are null
+        where they are None. `caption.schema.json`, beside this module, describes it.
         """
         return {
             "caption": str(self),

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def row_schema() -> "pa.Schema":
     """The columns of a captioned photo; all but `photo` may be null.
 
-    `probabilities`, `recognized` and `blind` have a number for each word; those of `blind` are null
-    where the model gives none, and so is `familiarity`.
+    `probabilities`, `recognized` and `blind` hold a number for each word; `familiarity` and the
+    numbers of `blind` are null for a model that does not give them.
+
     `alphas` holds for each word its attention on all regions, row by row, and `grid` the numbers of
     rows and columns: `np.stack(row["alphas"]).reshape(-1, *row["grid"])`.
     """

@@ -139,7 +139,7 @@ def test_lines_for_people_say_what_was_recognized_and_what_is_habit() -> None:
     caption = caption_of("the zebra crossing")
     the, zebra, crossing = caption.words
     words = (
-        replace(the, blind=0.45),
+        replace(the, recognized=0.0099, blind=0.45),
         replace(zebra, recognized=0.9, blind=0.02),
         replace(crossing, text="zebra crossing"),
     )

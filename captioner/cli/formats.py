@@ -21,6 +21,8 @@ OWN_RANK = 0
 """The rank of the user's own caption in a table; the model's begin with 1."""
 FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
 """Cells that begin with these are formulas to some spreadsheets; the last four are full-width."""
+LEAST_RECOGNIZED = 0.01
+"""A smaller share of a word's probability is not shown to people."""
 OTHER_OPTIONS = "it was written with another --num-captions, or with or without --caption"
 
 
@@ -172,7 +174,7 @@ def _describe_own_caption(scored: Caption, generated: Caption) -> list[str]:
 
 def _describe_word(word: Word) -> str:
     notes = [] if word.known else ["unknown"]
-    if word.recognized:
+    if word.recognized >= LEAST_RECOGNIZED:
         notes.append(f"{percent(word.recognized)} recognized")
     if word.blind is not None:
         notes.append(f"{percent(word.blind)} blind")
