@@ -13,6 +13,12 @@ from tests.colour_walls import rows_of
 from train.config import FitConfig
 from train.fit import build_model, fit
 
+
+def assert_close(one: torch.Tensor, other: torch.Tensor) -> None:
+    """Up to the float16 of checkpoints."""
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
 VOCABULARY = Vocabulary(["a", "one", "wall", "red", "green", "blue", "white"], False)
 
 
@@ -41,10 +47,43 @@ def test_a_run_can_start_from_the_encoder_that_another_has_trained(
     assert len(rows_of(further.runs / "further")) == 1
 
 
-def test_weights_of_another_vocabulary_are_refused(fit_config: FitConfig, tmp_path: Path) -> None:
-    save_model(build_model(fit_config, Vocabulary(["wall", "a"], False)), tmp_path / "other")
-    with pytest.raises(ValueError, match="has another vocabulary"):
-        build_model(replace(fit_config, start_from=tmp_path / "other"), VOCABULARY)
+@pytest.mark.parametrize("deep_output", [True, False])
+def test_words_in_common_with_a_checkpoint_keep_their_weights(
+    fit_config: FitConfig, tmp_path: Path, deep_output: bool
+) -> None:
+    """Other words keep their random ones, and start as improbable as the rarest of those."""
+    config = replace(fit_config, deep_output=deep_output)
+    given = build_model(config, Vocabulary(["wall", "unheard", "a"], False))
+    output = given.decoder.output_bias if deep_output else given.decoder.output.bias
+    with torch.no_grad():
+        output[:] = torch.tensor([-90.0, -80.0, 0.0, -70.0, 3.0, -60.0, 2.0])
+    save_model(given, tmp_path / "given")
+    own = build_model(config, VOCABULARY)
+    started = build_model(replace(config, start_from=tmp_path / "given"), VOCABULARY)
+    common = [*range(len(SPECIALS)), *map(VOCABULARY.id_of, ("a", "wall"))]
+    rows = [*range(len(SPECIALS)), 6, 4]
+    new = [row for row in range(len(VOCABULARY)) if row not in common]
+    for name, tensor in started.decoder.state_dict().items():
+        old = given.decoder.state_dict()[name]
+        if tensor.shape == old.shape:
+            assert_close(tensor, old)
+            continue
+        assert_close(tensor[common], old[rows])
+        if tensor.ndim == 1:
+            assert tensor[new].unique().tolist() == [2.0]
+        else:
+            assert torch.equal(tensor[new], own.decoder.state_dict()[name][new])
+
+
+def test_weights_of_no_word_in_common_or_of_another_shape_are_refused(
+    fit_config: FitConfig, tmp_path: Path
+) -> None:
+    save_model(build_model(fit_config, Vocabulary(["other"], False)), tmp_path / "given")
+    config = replace(fit_config, start_from=tmp_path / "given")
+    with pytest.raises(ValueError, match="has no word in common"):
+        build_model(config, VOCABULARY)
+    with pytest.raises(ValueError, match="hidden_size=24"):
+        build_model(replace(config, hidden_size=16), VOCABULARY)
 
 
 def write_vectors(path: Path, width: int = 16) -> dict[str, torch.Tensor]:

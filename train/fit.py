@@ -38,6 +38,14 @@ from train.runs import (
 )
 from train.validation import BEST_FOLDER, Validator
 
+WORD_TABLES = (
+    "decoder.embedding.embedding.weight",
+    "decoder.output_bias",
+    "decoder.output.weight",
+    "decoder.output.bias",
+)
+"""Those weights of a model that have a row per word."""
+
 
 def fit(config: FitConfig) -> Path:
     """Train a model, alone or together with the other processes that run this.
@@ -196,10 +204,34 @@ def _copy_word_vectors(path: Path, model: ImageCaptioningModel) -> None:
 
 
 def _copy_weights(checkpoint: Path, model: ImageCaptioningModel) -> None:
-    """Copy a checkpoint's weights; its dropout may differ, its shapes and vocabulary may not."""
+    """Copy a checkpoint's weights; its dropout and its words may differ, its shapes may not.
+
+    Words in common keep their weights. A new word keeps its random ones, and has the smallest bias
+    of the words in common.
+    """
     given = load_model(checkpoint)
-    if given.vocabulary.words != model.vocabulary.words:
-        raise ValueError(f"{checkpoint} has another vocabulary than this run's train captions give")
     if replace(given.config, dropout=model.config.dropout) != model.config:
         raise ValueError(f"{checkpoint} is of {given.config}, but this run has {model.config}")
-    model.load_state_dict(given.state_dict())
+    weights = given.state_dict()
+    if given.vocabulary.words != model.vocabulary.words:
+        _reorder_words(weights, model, given.vocabulary)
+    model.load_state_dict(weights)
+
+
+def _reorder_words(
+    weights: dict[str, Tensor], model: ImageCaptioningModel, given: Vocabulary
+) -> None:
+    """Change weights of a model with the given vocabulary into those of a model with its own."""
+    words = model.vocabulary.words
+    common = [row for row, word in enumerate(words) if word in given]
+    rows = [given.id_of(words[row]) for row in common]
+    if len(common) == len(SPECIALS):
+        raise ValueError("the checkpoint's vocabulary has no word in common with this run's")
+    print(f"{len(common)} of {len(words)} words start from the checkpoint's")
+    for name, start in model.state_dict().items():
+        if name in WORD_TABLES:
+            table = start.clone()
+            if table.ndim == 1:
+                table[:] = weights[name][rows[len(SPECIALS) :]].min()
+            table[common] = weights[name][rows]
+            weights[name] = table
