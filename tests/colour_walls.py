@@ -38,9 +38,9 @@ def write_data(folder: Path) -> Path:
 def common(data: Path) -> dict[str, Any]:
     """Settings of every stage for data that `write_data` wrote."""
     return {
-        "captions": data / "results.csv",
-        "splits": data,
-        "photos": data / "photos",
+        "captions": (data / "results.csv",),
+        "splits": (data,),
+        "photos": (data / "photos",),
         "encoder": ENCODER,
         "image_size": 64,
         "min_frequency": 1,

@@ -17,6 +17,7 @@ class Numbers(Dataset[Example]):
     """Examples of a number each."""
 
     def __init__(self, length: int) -> None:
+        self.weights = [1.0] * length
         self.length = length
 
     def __len__(self) -> int:
@@ -29,7 +30,7 @@ class Numbers(Dataset[Example]):
 def batches(
     config: FitConfig, length: int, epoch: int | None, process: int = 0, processes: int = 1
 ) -> Iterator[list[int]]:
-    loader = build_loader(config, Numbers(length), epoch, process, processes)
+    loader = build_loader(config, Numbers(length), epoch, process, processes)  # type: ignore[arg-type]
     assert len(loader) == -(-length // (config.batch_photos * processes))
     for batch in loader:
         yield [] if batch is None else batch.photos.tolist()

@@ -27,12 +27,12 @@ def settings(data: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluateCo
     save_model(model, folder / "checkpoint")
     return EvaluateConfig(
         checkpoint=folder / "checkpoint",
-        captions=data / "results.csv",
-        splits=data,
-        photos=data / "photos",
+        captions=(data / "results.csv",),
+        splits=(data,),
+        photos=(data / "photos",),
         beam_sizes=(3, 1),
         bootstrap=50,
-        boxes=data / "boxes.json",
+        boxes=(data / "boxes.json",),
         deletion_photos=2,
         output=folder / "report.json",
         captions_output=folder / "captions.jsonl",
@@ -72,7 +72,7 @@ def test_the_report_is_written_as_it_was_printed(
 ) -> None:
     """And holds nothing that was not asked for."""
     output = tmp_path / "folder" / "report.json"
-    plain = replace(settings, beam_sizes=(1,), bootstrap=0, boxes=None, deletion_photos=0)
+    plain = replace(settings, beam_sizes=(1,), bootstrap=0, boxes=(), deletion_photos=0)
     report = evaluate(replace(plain, output=output, captions_output=None))
     assert report.keys() == {"settings", "scores", "diversity"}
     assert {score["low"] for score in report["scores"]["1"].values()} == {None}
@@ -97,7 +97,7 @@ def test_another_seed_draws_other_samples_and_orders_alone(
 def test_boxes_of_other_photos_are_refused(settings: EvaluateConfig, tmp_path: Path) -> None:
     (tmp_path / "none.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"none\.json has no boxes for captions of the val split"):
-        evaluate(replace(settings, boxes=tmp_path / "none.json"))
+        evaluate(replace(settings, boxes=(tmp_path / "none.json",)))
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "deletion-photos", "seed", "limit"])

@@ -18,8 +18,8 @@ from train.flags import add_flags, from_flags
 
 NOT_OF_A_RECIPE = {
     # what there is, and where
-    "captions", "splits", "photos", "encoder_weights", "features", "name", "runs", "boxes",
-    "start_from", "word_vectors",
+    "captions", "splits", "photos", "weights", "encoder_weights", "features", "name", "runs",
+    "boxes", "start_from", "word_vectors",
     # how it is worked on
     "recipe", "device", "seed", "workers", "limit", "resume", "batch_size", "samples",
     # without effect unless another flag enables what they belong to

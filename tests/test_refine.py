@@ -57,9 +57,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(data: Path, runs: Path, **changes: Any) -> RefineConfig:
     settings: dict[str, Any] = {
-        "captions": data / "results.csv",
-        "splits": data,
-        "photos": data / "photos",
+        "captions": (data / "results.csv",),
+        "splits": (data,),
+        "photos": (data / "photos",),
         "augmentation": "none",
         "device": "cpu",
         "start_from": data / "start",

@@ -14,6 +14,7 @@ import train.validation
 from captioner import load_model
 from tests.colour_walls import rows_of
 from train.config import FitConfig
+from train.data import CaptionedPhoto
 from train.fit import fit
 from train.validation import Samples
 
@@ -34,7 +35,7 @@ def test_tensorboard_shows_losses_rates_scores_and_some_captions_on_their_photos
 ) -> None:
     settings = replace(fit_config, epochs=2, samples=2, features=stages_left, finetune_stages=1)
     if not with_photos:
-        settings = replace(settings, photos=None)
+        settings = replace(settings, photos=())
     best = fit(settings)
     events, rows = read_events(best.parent), rows_of(best.parent)
     for tag in ("train/loss", "val/loss", "lr", "lr/encoder", "CIDEr-D", "BLEU-4"):
@@ -71,18 +72,18 @@ def test_the_captions_shown_are_the_models_own(fit_config: FitConfig, data: Path
 
 
 def test_samples_are_spread_evenly_and_at_most_all() -> None:
-    names = [str(number) for number in range(10)]
-    assert list(Samples(names, 4, None).photos) == ["0", "2", "5", "7"]
-    assert list(Samples(names, 1, None).photos) == ["0"]
-    assert list(Samples(names, 0, None).photos) == []
-    assert list(Samples(names, 99, None).photos) == names
+    photos = [CaptionedPhoto(str(number), ("a",)) for number in range(10)]
+    assert list(Samples(photos, 4).photos) == ["0", "2", "5", "7"]
+    assert list(Samples(photos, 1).photos) == ["0"]
+    assert list(Samples(photos, 0).photos) == []
+    assert list(Samples(photos, 99).photos) == [photo.name for photo in photos]
 
 
 def test_a_missing_photo_is_told_before_the_run_begins(
     fit_config: FitConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
-        fit(replace(fit_config, photos=tmp_path))
+        fit(replace(fit_config, photos=(tmp_path,)))
     assert not (fit_config.runs / "run" / "state.pt").exists()
 
 

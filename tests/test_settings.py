@@ -52,7 +52,7 @@ def test_prepare_reads_all_of_its_settings(data: Path, tmp_path: Path) -> None:
 def test_fit_refine_and_evaluate_read_all_of_their_settings(
     fit_config: FitConfig, data: Path
 ) -> None:
-    fit_config = replace(fit_config, epochs=1, boxes=data / "boxes.json")
+    fit_config = replace(fit_config, epochs=1, boxes=(data / "boxes.json",))
     from_photos = replace(
         fit_config, name="photos", features=None, augmentation="none", finetune_stages=1
     )
@@ -71,9 +71,9 @@ def test_fit_refine_and_evaluate_read_all_of_their_settings(
     assert unread(RefineConfig, (refine, refining)) == set()
     evaluation = EvaluateConfig(
         checkpoint=refining.start_from,
-        captions=data / "results.csv",
-        splits=data,
-        photos=data / "photos",
+        captions=(data / "results.csv",),
+        splits=(data,),
+        photos=(data / "photos",),
         bootstrap=10,
         deletion_photos=1,
         beam_sizes=(1,),

@@ -155,13 +155,13 @@ def test_photos_and_cached_features_give_the_same_scores(
     best = fit(replace(fit_config, epochs=2))
     settings = EvaluateConfig(
         checkpoint=best,
-        captions=data / "results.csv",
-        splits=data,
-        photos=data / "photos",
+        captions=(data / "results.csv",),
+        splits=(data,),
+        photos=(data / "photos",),
         beam_sizes=(3,),
     )
     scores = evaluate(settings)["scores"]
-    assert evaluate(replace(settings, photos=None, features=features))["scores"] == scores
+    assert evaluate(replace(settings, photos=(), features=features))["scores"] == scores
 
 
 def test_unfrozen_stages_are_trained_kept_and_evaluated(
@@ -201,7 +201,7 @@ def test_more_stages_than_the_cached_features_leave_cannot_be_trained(
 
 def test_boxes_teach_the_attention_where_the_wall_is(fit_config: FitConfig, data: Path) -> None:
     settings = replace(
-        fit_config, epochs=8, boxes=data / "boxes.json", box_words="last", position=False
+        fit_config, epochs=8, boxes=(data / "boxes.json",), box_words="last", position=False
     )
     fit(replace(settings, name="without", box_weight=0.0))
     fit(replace(settings, name="with", box_weight=2.0))

@@ -14,18 +14,17 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
-    RandomSampler,
     Sampler,
     SequentialSampler,
 )
 
 from captioner.model import ImageCaptioningModel
 from captioner.vocabulary import END_ID, PAD_ID, Vocabulary
-from train.boxes import Coverage, read_phrases
+from train.boxes import Coverage, find_phrases
 from train.config import TrainingConfig
 from train.data import (
     CaptionedPhoto,
-    PhotoFolder,
+    PhotoFiles,
     PhotoSource,
     Placement,
     has_sides,
@@ -72,7 +71,7 @@ class Flickr30kDataset(Dataset[Example]):
 
         Args:
             photos: of one split, see load_split.
-            source: a PhotoFolder, or cached features.
+            source: a PhotoFiles, or cached features.
             max_length: words kept of a caption.
             group_captions: an example is a photo with all its captions, else one caption with its
                 photo, as often as there are captions.
@@ -104,9 +103,21 @@ class Flickr30kDataset(Dataset[Example]):
     def __len__(self) -> int:
         return len(self.photos) if self.group_captions else len(self._pairs)
 
+    @property
+    def weights(self) -> list[float]:
+        """How often an epoch of training sees each example, on average."""
+        if self.group_captions:
+            return [photo.weight for photo in self.photos]
+        return [self.photos[photo].weight for photo, _ in self._pairs]
+
     def __getitem__(self, index: int) -> Example:
-        """The example; the same for the same index, epoch and seed."""
+        """The example; the same for the same index, epoch and seed.
+
+        Args:
+            index: from the length on, the same examples again, with other random views.
+        """
         generator = np.random.default_rng([self.seed, self.epoch, index])
+        index %= len(self)
         photo, number = (index, None) if self.group_captions else self._pairs[index]
         name = self.photos[photo].name
         view = self.source.view(name, generator)
@@ -152,7 +163,7 @@ def build_dataset(
     training: bool,
     group_captions: bool = True,
 ) -> Flickr30kDataset:
-    """The photos of a split, from cached features or a folder.
+    """The photos of a split, from cached features or files.
 
     Args:
         training: give random views, else plain ones.
@@ -167,12 +178,11 @@ def build_dataset(
         source = FeatureCache(config.features, random_views=training)
         source.require(model.encoder, preprocess)
     else:
-        assert config.photos is not None  # checked by TrainingConfig
         augmentation = config.augmentation if training else "none"
-        source = PhotoFolder(config.photos, preprocess, augmentation)
+        source = PhotoFiles(photos, preprocess, augmentation)
     cover = None
-    if config.boxes is not None:
-        phrases = read_phrases(config.boxes, photos, model.vocabulary.keep_punctuation)
+    if config.boxes:
+        phrases = find_phrases(config.boxes, photos, model.vocabulary.keep_punctuation)
         grid = model.encoder.grid(preprocess.image_size)
         cover = Coverage(phrases, grid, config.box_words == "all")
     return Flickr30kDataset(
@@ -184,6 +194,36 @@ def build_dataset(
         config.seed,
         cover,
     )
+
+
+class Draw(Sampler[int]):
+    """The examples of an epoch, in random order, each as often as its weight says.
+
+    Examples of weight 2.25 come twice, and a random quarter of them a third time.
+    """
+
+    def __init__(self, weights: Sequence[float], generator: torch.Generator) -> None:
+        self.weights, self.generator = weights, generator
+
+    def __iter__(self) -> Iterator[int]:
+        drawn: list[int] = []
+        for members, weight in self._groups():
+            rounds, rest = divmod(round(len(members) * weight), len(members))
+            for number in range(rounds):
+                drawn += [number * len(self.weights) + index for index in members]
+            if rest:
+                chosen = torch.randperm(len(members), generator=self.generator)[:rest].tolist()
+                drawn += [rounds * len(self.weights) + members[place] for place in chosen]
+        order = torch.randperm(len(drawn), generator=self.generator).tolist()
+        return (drawn[place] for place in order)
+
+    def __len__(self) -> int:
+        return sum(round(len(members) * weight) for members, weight in self._groups())
+
+    def _groups(self) -> Iterator[tuple[list[int], float]]:
+        """The examples of each weight."""
+        for weight in dict.fromkeys(self.weights):
+            yield [index for index, own in enumerate(self.weights) if own == weight], weight
 
 
 class Shares(Sampler[list[int]]):
@@ -201,7 +241,7 @@ class Shares(Sampler[list[int]]):
 
 def build_loader(
     config: TrainingConfig,
-    dataset: "Dataset[Example]",
+    dataset: Flickr30kDataset,
     shuffle_epoch: int | None = None,
     process: int = 0,
     processes: int = 1,
@@ -209,15 +249,15 @@ def build_loader(
     """Batches of a data set, or one process's share of them, None where that is empty.
 
     Args:
-        shuffle_epoch: order the examples at random, by the seed and this epoch; None leaves them
-            in their order.
+        shuffle_epoch: draw the examples by their weights and in random order, by the seed and this
+            epoch; None gives each once, in their order.
         process: which of the processes this is, from 0.
         processes: how many share the batches, each `config.batch_photos` examples of them.
     """
     generator = torch.Generator().manual_seed(epoch_seed(config, shuffle_epoch or 0))
     order: Sampler[int] = SequentialSampler(dataset)  # type: ignore[arg-type]
     if shuffle_epoch is not None:
-        order = RandomSampler(dataset, generator=generator)  # type: ignore[arg-type]
+        order = Draw(dataset.weights, generator)
     batches = BatchSampler(order, config.batch_photos * processes, drop_last=False)
     return DataLoader(
         dataset,
@@ -243,6 +283,7 @@ def steps_per_epoch(config: TrainingConfig, dataset: Flickr30kDataset, processes
     Raises:
         ValueError: there are fewer examples than processes.
     """
-    if len(dataset) < processes:
-        raise ValueError(f"{processes} processes cannot share {len(dataset)} training examples")
-    return -(-len(dataset) // (config.batch_photos * processes))
+    examples = len(Draw(dataset.weights, torch.Generator()))
+    if examples < processes:
+        raise ValueError(f"{processes} processes cannot share {examples} training examples")
+    return -(-examples // (config.batch_photos * processes))

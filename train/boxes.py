@@ -79,6 +79,16 @@ def read_phrases(
         ) from error
 
 
+def find_phrases(
+    paths: Iterable[Path], photos: Sequence[CaptionedPhoto], keep_punctuation: bool
+) -> dict[str, tuple[Phrases, ...]]:
+    """Read the phrases of several files, see `read_phrases`; of a photo in two, the last one's."""
+    found: dict[str, tuple[Phrases, ...]] = {}
+    for path in paths:
+        found |= read_phrases(path, photos, keep_punctuation)
+    return found
+
+
 def _phrases_of(
     photo: CaptionedPhoto, captions: Iterable[Any], keep_punctuation: bool
 ) -> tuple[Phrases, ...]:

@@ -3,6 +3,7 @@
 A stage reads every field of its dataclass. Knows nothing of what the stages do.
 """
 
+import math
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +22,13 @@ WITH_PHOTOS = Condition(
     "without --features or with --samples",
     lambda config: config.features is None or config.samples > 0,
 )
-WITH_BOXES = Condition("with --boxes", lambda config: config.boxes is not None)
+WITH_BOXES = Condition("with --boxes", lambda config: bool(config.boxes))
 WITH_CROSS_ENTROPY = Condition(
     "with --cross-entropy above 0", lambda config: config.cross_entropy > 0
 )
 WITH_BOXES_AND_CROSS_ENTROPY = Condition(
     "with --boxes and --cross-entropy above 0",
-    lambda config: config.boxes is not None and config.cross_entropy > 0,
+    lambda config: bool(config.boxes) and config.cross_entropy > 0,
 )
 WITH_FINE_TUNING = Condition("with --finetune-stages", lambda config: config.finetune_stages > 0)
 WITH_ADAMW = Condition("with --optimizer adamw", lambda config: config.optimizer == "adamw")
@@ -38,23 +39,37 @@ WITH_REPO = Condition("with --repo", lambda config: config.repo is not None)
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """The data set, and what every stage that computes needs."""
+    """The data sets, and what every stage that computes needs."""
 
-    captions: Path = setting(MISSING, "results.csv of Flickr30k or captions.txt of Flickr8k")
-    splits: Path | None = setting(
-        None,
-        "Karpathy's JSON file, or a folder with train.txt and val.txt; by default photos are "
-        "split by a hash of their names",
+    captions: tuple[Path, ...] = setting(
+        MISSING, "results.csv of Flickr30k or captions.txt of Flickr8k; once per data set"
     )
-    photos: Path | None = setting(None, "folder of the photos")
+    splits: tuple[Path, ...] = setting(
+        (),
+        "Karpathy's JSON file, or a folder with train.txt and val.txt; once per data set, or "
+        "never: by default photos are split by a hash of their names",
+    )
+    photos: tuple[Path, ...] = setting((), "folder of the photos; once per data set")
     device: str = setting(
         "auto", "device: cpu, cuda, cuda:1, mps; auto is a GPU where there is one"
     )
     seed: int = setting(0, "seed of all random numbers")
-    limit: int = setting(0, "use only the first photos of each split, this many; 0 uses all")
+    limit: int = setting(
+        0, "use only the first photos of each split of a data set, this many; 0 uses all"
+    )
 
     def __post_init__(self) -> None:
         require_at_least(self, {"seed": 0, "limit": 0})
+        for name in ("splits", "photos"):
+            self._require_one_per_set(name)
+
+    def _require_one_per_set(self, name: str) -> None:
+        given, wanted = len(getattr(self, name)), len(self.captions)
+        if given not in (0, wanted):
+            raise ValueError(
+                f"--{name} has {given} and --captions {wanted}; give as many of both, in the same "
+                "order"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +89,7 @@ class PrepareConfig(LoadingConfig):
     """Build the vocabulary and cache features of every photo. Resumes where it stopped."""
 
     recipe: Recipe = setting("default", RECIPE_HELP)
-    photos: Path = setting(MISSING, "folder of the photos")
+    photos: tuple[Path, ...] = setting(MISSING, "folder of the photos; once per data set")
     features: Path = setting(MISSING, "folder for the cached features and the vocabulary")
     encoder: str = setting("tf_efficientnet_lite2", "name of a timm backbone, such as resnet50")
     encoder_weights: str = setting(
@@ -102,8 +117,10 @@ class PrepareConfig(LoadingConfig):
 class TrainingConfig(LoadingConfig):
     """What the stages that train a model have in common."""
 
-    photos: Path | None = setting(
-        None, "folder of the photos; with --features, for TensorBoard alone", WITH_PHOTOS
+    photos: tuple[Path, ...] = setting(
+        (),
+        "folder of the photos, once per data set; with --features, for TensorBoard alone",
+        WITH_PHOTOS,
     )
     name: str = setting(MISSING, "name of the run; everything goes to <runs>/<name>/")
     runs: Path = setting(Path("runs"), "folder of all runs")
@@ -116,8 +133,15 @@ class TrainingConfig(LoadingConfig):
     augmentation: Augmentation = setting(
         "strong", "random changes of the training photos", FROM_PHOTOS
     )
-    boxes: Path | None = setting(
-        None, "JSON file of phrases and their boxes (entities.json), to supervise the attention"
+    boxes: tuple[Path, ...] = setting(
+        (),
+        "JSON file of phrases and their boxes (entities.json), to supervise the attention; any "
+        "number of them",
+    )
+    weights: tuple[float, ...] = setting(
+        (),
+        "how often an epoch sees a photo of each data set on average, such as 1 0.5; by default "
+        "once",
     )
 
     epochs: int = setting(12, "passes over the train captions")
@@ -161,7 +185,10 @@ class TrainingConfig(LoadingConfig):
         for name in ("lr", "encoder_lr", "clip_norm"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if self.features is None and self.photos is None:
+        self._require_one_per_set("weights")
+        if not all(0 <= weight < math.inf for weight in self.weights):
+            raise ValueError(f"weights must be at least 0 and finite, got {self.weights}")
+        if self.features is None and not self.photos:
             raise ValueError("training needs --features or --photos")
         if not self.name or Path(self.name).name != self.name:
             raise ValueError(f"name must be a plain folder name, got {self.name!r}")
@@ -252,7 +279,7 @@ class EvaluateConfig(DataConfig):
 
     checkpoint: Path = setting(Path("checkpoints"), "checkpoint folder")
     split: Literal["train", "val", "test"] = setting("val", "split whose photos to caption")
-    photos: Path | None = setting(None, "folder of the photos", FROM_PHOTOS)
+    photos: tuple[Path, ...] = setting((), "folder of the photos; once per data set", FROM_PHOTOS)
     features: Path | None = setting(None, "cached features of the checkpoint's encoder")
     beam_sizes: tuple[int, ...] = setting((1, 3, 5), "beam sizes to score")
     length_penalty: float = setting(
@@ -262,18 +289,20 @@ class EvaluateConfig(DataConfig):
         DecodingOptions.no_repeat_ngram, "allow no n-gram of this size twice; 0 allows all"
     )
     bootstrap: int = setting(1000, "bootstrap samples for 95 % intervals; 0 gives no intervals")
-    boxes: Path | None = setting(
-        None, "JSON file of phrases and their boxes (entities.json), to compare the attention with"
+    boxes: tuple[Path, ...] = setting(
+        (),
+        "JSON file of phrases and their boxes (entities.json), to compare the attention with; any "
+        "number of them",
     )
     deletion_photos: int = setting(
-        100, "photos of the split in the deletion test, the first ones; 0 skips the test"
+        100, "photos of each data set in the deletion test, the first ones; 0 skips the test"
     )
     output: Path | None = setting(None, "JSON file for the report")
     captions_output: Path | None = setting(None, "JSON Lines file for captions and references")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.features is None and self.photos is None:
+        if self.features is None and not self.photos:
             raise ValueError("evaluate needs --features or --photos")
         require_at_least(self, {"bootstrap": 0, "deletion_photos": 0})
 

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -34,6 +34,10 @@ class CaptionedPhoto:
 
     name: str
     captions: tuple[str, ...]
+    path: Path | None = None
+    """Its file; None where no folder of photos is given."""
+    weight: float = 1.0
+    """How often an epoch of training sees it, on average."""
 
 
 def read_captions(path: Path) -> list[CaptionedPhoto]:
@@ -166,22 +170,6 @@ def _list_splits(folder: Path) -> dict[str, Split]:
     return splits
 
 
-def load_split(
-    captions: Path, splits: Path | None, split: Split, limit: int = 0
-) -> list[CaptionedPhoto]:
-    """The photos of one split, in the caption file's order; the first `limit` unless it is 0.
-
-    Raises:
-        FileNotFoundError, ValueError: as read_captions and read_splits, or the split is empty.
-    """
-    photos = read_captions(captions)
-    split_of = read_splits(photos, splits)
-    chosen = [photo for photo in photos if split_of.get(photo.name) == split]
-    if not chosen:
-        raise ValueError(f"no photo of {captions} is in the {split} split")
-    return chosen[: limit or None]
-
-
 Augmentation = Literal["none", "classic", "strong"]
 Placement = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Where a photo lies in a view: ((a, b, c), (d, e, f)) takes the photo's point (x, y) to
@@ -252,6 +240,11 @@ _CHANGES: dict[Augmentation, Callable[[int], v2.Transform]] = {
 }
 
 
+def photo_paths(photos: Iterable[CaptionedPhoto]) -> dict[str, Path]:
+    """The files of photos by name, of those that have one."""
+    return {photo.name: photo.path for photo in photos if photo.path is not None}
+
+
 class PhotoSource(Protocol):
     """Where a data set gets what the model sees of a photo."""
 
@@ -265,18 +258,18 @@ class PhotoSource(Protocol):
         ...
 
 
-class PhotoFolder:
-    """Photos in a folder, as the encoder's input (3, S, S)."""
+class PhotoFiles:
+    """Photo files, as the encoder's input (3, S, S)."""
 
     left = None
 
     def __init__(
-        self, folder: Path, preprocess: PreprocessConfig, augmentation: Augmentation = "none"
+        self,
+        photos: Iterable[CaptionedPhoto],
+        preprocess: PreprocessConfig,
+        augmentation: Augmentation = "none",
     ) -> None:
-        """Raises FileNotFoundError when there is no such folder."""
-        if not folder.is_dir():
-            raise FileNotFoundError(f"no such folder of photos: {folder}")
-        self.folder = folder
+        self.paths = photo_paths(photos)
         self.preprocess = preprocess
         self.augmentation: Augmentation = augmentation
 
@@ -284,5 +277,5 @@ class PhotoFolder:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.integers(2**62)))
             size = self.preprocess.image_size
-            image, placement = augment(load_image(self.folder / name), self.augmentation, size)
+            image, placement = augment(load_image(self.paths[name]), self.augmentation, size)
         return View(to_tensor(image, self.preprocess), placement)

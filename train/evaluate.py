@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from captioner.checkpoint import load_model
 from captioner.model import Features, ImageCaptioningModel
 from captioner.options import DecodingOptions
 from train.bootstrap import Array, measure
-from train.boxes import Phrases, read_phrases
+from train.boxes import Phrases, find_phrases
 from train.config import EvaluateConfig
-from train.data import CaptionedPhoto, PhotoFolder, PhotoSource, load_split
+from train.data import CaptionedPhoto, PhotoFiles, PhotoSource
 from train.features import FeatureCache
 from train.grounding import (
     attention_scores,
@@ -29,6 +29,7 @@ from train.grounding import (
 from train.metrics import Scorer, diversity
 from train.report import REFERENCES, table
 from train.runs import find_device
+from train.sets import load_sets, load_split
 
 BATCH_SIZE = 50
 """Photos decoded at once."""
@@ -38,50 +39,43 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Score a checkpoint.
 
     Returns:
-        What the JSON file holds: `settings`; `scores` and `diversity` by beam size; with boxes,
-        `attention` at the references' words and by beam size; and `deletion`, of captions of the
-        first beam size. See `metrics.Scorer`, `metrics.diversity`, `grounding.attention_scores`
-        and `grounding.deletion_scores`; scores are as `bootstrap.measure` gives them.
+        What the JSON file holds: of one data set what `report_on` gives; of several the same by
+        name under `sets`.
 
     Raises:
         FileNotFoundError, ValueError: checkpoint or data are missing or unfit.
     """
     model = load_model(config.checkpoint, find_device(config.device))
-    photos = load_split(config.captions, config.splits, config.split, config.limit)
-    train_photos = load_split(config.captions, config.splits, "train")
-    train_captions = [text for photo in train_photos for text in photo.captions]
-    scorer = Scorer({photo.name: photo.captions for photo in photos})
-    phrases = _phrases(config, model, photos)
-    found = _look(config, model, photos, phrases)
-    sampling = config.bootstrap, config.seed
-    report: dict[str, Any] = {"settings": _settings(config, photos), "scores": {}, "diversity": {}}
-    for way, captions in found.captions.items():
-        texts = {name: str(caption) for name, caption in captions.items()}
-        tallies = scorer.tally(texts, meteor=True)
-        report["scores"][way] = {name: measure(tallies[name], *sampling) for name in tallies}
-        report["diversity"][way] = diversity(list(texts.values()), train_captions)
-    if phrases is not None:
-        sums = {REFERENCES: found.references, **_comparisons(model, photos, phrases, found)}
-        report["attention"] = {way: attention_scores(sums[way], *sampling) for way in sums}
-    if found.drops:
-        report["deletion"] = deletion_scores(found.drops, found.regions, *sampling)
+    sets = load_sets(config, config.split, config.limit)
+    scorers = {name: _scorer(photos) for name, photos in sets.items()}
+    train_captions = [text for photo in load_split(config, "train") for text in photo.captions]
+    found = look(config, model, sets)
+    reports = {
+        name: report_on(config, model, found.of(photos), scorers[name], train_captions)
+        for name, photos in sets.items()
+    }
+    report = {"sets": reports} if len(reports) > 1 else next(iter(reports.values()))
     print(table(report))
     if config.output is not None:
         _write(config.output, json.dumps(report, indent=1) + "\n")
     if config.captions_output is not None:
-        _write(config.captions_output, _caption_lines(photos, found))
+        _write(config.captions_output, _caption_lines(sets, found))
     return report
 
 
 class Findings(NamedTuple):
     """What looking at each photo once gave."""
 
+    photos: list[CaptionedPhoto]
     captions: dict[str, dict[str, Caption]]
     """By beam size, by photo name."""
-    references: list[Array]
-    """By photo, of the attention at its references' words, see `grounding.compare_references`."""
-    drops: list[Array]
-    """By photo of the deletion test, see `grounding.caption_drops`."""
+    phrases: dict[str, tuple[Phrases, ...]]
+    """By photo name, of photos with boxes."""
+    references: dict[str, Array]
+    """By photo name, of the attention at its references' words, where there are boxes at all; see
+    `grounding.compare_references`."""
+    drops: dict[str, Array]
+    """By photo name, of photos in the deletion test, see `grounding.caption_drops`."""
 
     @property
     def regions(self) -> int:
@@ -90,44 +84,103 @@ class Findings(NamedTuple):
         rows, cols = next(iter(captions.values())).grid
         return rows * cols
 
+    def of(self, photos: Sequence[CaptionedPhoto]) -> "Findings":
+        """Those of some of the photos."""
+        return Findings(
+            list(photos),
+            {way: _only(captions, photos) for way, captions in self.captions.items()},
+            _only(self.phrases, photos),
+            _only(self.references, photos),
+            _only(self.drops, photos),
+        )
 
-def _look(
+
+T = TypeVar("T")
+
+
+def _only(found: Mapping[str, T], photos: Sequence[CaptionedPhoto]) -> dict[str, T]:
+    return {photo.name: found[photo.name] for photo in photos if photo.name in found}
+
+
+def look(
     config: EvaluateConfig,
     model: ImageCaptioningModel,
-    photos: Sequence[CaptionedPhoto],
-    phrases: Mapping[str, Sequence[Phrases]] | None,
+    sets: Mapping[str, Sequence[CaptionedPhoto]],
 ) -> Findings:
-    source = _source(config, model)
-    ways = {str(beam_size): _options(config, beam_size) for beam_size in config.beam_sizes}
-    found = Findings({way: {} for way in ways}, [], [])
-    first = found.captions[str(config.beam_sizes[0])]
+    """Caption the photos of all data sets, and compute all else that needs their features.
+
+    Args:
+        sets: photos by the name of their data set.
+    """
+    photos = [photo for part in sets.values() for photo in part]
     by_name = {photo.name: photo for photo in photos}
+    to_delete = {photo.name for part in sets.values() for photo in part[: config.deletion_photos]}
+    source = _source(config, model, photos)
+    ways = {str(beam_size): _options(config, beam_size) for beam_size in config.beam_sizes}
+    found = Findings(photos, {way: {} for way in ways}, _phrases(config, model, photos), {}, {})
+    first = found.captions[str(config.beam_sizes[0])]
     generator = torch.Generator().manual_seed(config.seed)
     for names, features in _encode(model, list(by_name), source):
         for way, options in ways.items():
             captions = model.generate_captions(features, options)
             found.captions[way].update(zip(names, captions, strict=True))
-        if phrases is not None:
+        if config.boxes:
             batch = [by_name[name] for name in names]
-            found.references.extend(compare_references(model, batch, features, phrases))
-        wanted = max(config.deletion_photos - len(found.drops), 0)
-        for name, part in zip(names[:wanted], features, strict=False):
-            found.drops.append(caption_drops(model, part, first[name], generator))
+            sums = compare_references(model, batch, features, found.phrases)
+            found.references.update(zip(names, sums, strict=True))
+        for name, part in zip(names, features, strict=True):
+            if name in to_delete:
+                found.drops[name] = caption_drops(model, part, first[name], generator)
     return found
 
 
-def _comparisons(
+def report_on(
+    config: EvaluateConfig,
     model: ImageCaptioningModel,
-    photos: Sequence[CaptionedPhoto],
-    phrases: Mapping[str, Sequence[Phrases]],
     found: Findings,
-) -> dict[str, list[Array]]:
+    scorer: Scorer,
+    train_captions: Sequence[str],
+) -> dict[str, Any]:
+    """Report on one data set. Every measure is added here, from what `look` has found.
+
+    Args:
+        found: of this data set's photos.
+        scorer: of their references.
+        train_captions: of all data sets.
+
+    Returns:
+        `settings`; `scores` and `diversity` by beam size; with boxes, `attention` at the
+        references' words and by beam size; and `deletion`, of captions of the first beam size.
+        See `metrics.Scorer`, `metrics.diversity`, `grounding.attention_scores` and
+        `grounding.deletion_scores`; scores are as `bootstrap.measure` gives them.
+    """
+    sampling = config.bootstrap, config.seed
+    report: dict[str, Any] = {"settings": _settings(config, found), "scores": {}, "diversity": {}}
+    for way, captions in found.captions.items():
+        texts = {name: str(caption) for name, caption in captions.items()}
+        tallies = scorer.tally(texts, meteor=True)
+        report["scores"][way] = {name: measure(tallies[name], *sampling) for name in tallies}
+        report["diversity"][way] = diversity(list(texts.values()), train_captions)
+    if _has_boxes(found.phrases):
+        sums = {REFERENCES: list(found.references.values()), **_comparisons(model, found)}
+        report["attention"] = {way: attention_scores(sums[way], *sampling) for way in sums}
+    if found.drops:
+        drops = list(found.drops.values())
+        report["deletion"] = deletion_scores(drops, found.regions, *sampling)
+    return report
+
+
+def _scorer(photos: Sequence[CaptionedPhoto]) -> Scorer:
+    return Scorer({photo.name: photo.captions for photo in photos})
+
+
+def _comparisons(model: ImageCaptioningModel, found: Findings) -> dict[str, list[Array]]:
     """By beam size and photo, sums of `grounding.compare` at the words of the model's captions."""
     boxes = {
         photo.name: named_boxes(
-            photo, phrases.get(photo.name, ()), model.vocabulary.keep_punctuation
+            photo, found.phrases.get(photo.name, ()), model.vocabulary.keep_punctuation
         )
-        for photo in photos
+        for photo in found.photos
     }
     return {
         way: [compare_caption(caption, boxes[name]) for name, caption in captions.items()]
@@ -137,13 +190,16 @@ def _comparisons(
 
 def _phrases(
     config: EvaluateConfig, model: ImageCaptioningModel, photos: Sequence[CaptionedPhoto]
-) -> dict[str, tuple[Phrases, ...]] | None:
-    if config.boxes is None:
-        return None
-    phrases = read_phrases(config.boxes, photos, model.vocabulary.keep_punctuation)
-    if not any(named for captions in phrases.values() for named in captions):
-        raise ValueError(f"{config.boxes} has no boxes for captions of the {config.split} split")
+) -> dict[str, tuple[Phrases, ...]]:
+    phrases = find_phrases(config.boxes, photos, model.vocabulary.keep_punctuation)
+    if config.boxes and not _has_boxes(phrases):
+        files = ", ".join(map(str, config.boxes))
+        raise ValueError(f"{files} has no boxes for captions of the {config.split} split")
     return phrases
+
+
+def _has_boxes(phrases: Mapping[str, Sequence[Phrases]]) -> bool:
+    return any(named for captions in phrases.values() for named in captions)
 
 
 def _options(config: EvaluateConfig, beam_size: int) -> DecodingOptions:
@@ -154,20 +210,22 @@ def _options(config: EvaluateConfig, beam_size: int) -> DecodingOptions:
     )
 
 
-def _settings(config: EvaluateConfig, photos: Sequence[CaptionedPhoto]) -> dict[str, Any]:
+def _settings(config: EvaluateConfig, found: Findings) -> dict[str, Any]:
     names = ("split", "beam_sizes", "length_penalty", "no_repeat_ngram", "bootstrap", "seed")
-    return {"photos": len(photos), **{name: getattr(config, name) for name in names}}
+    return {"photos": len(found.photos), **{name: getattr(config, name) for name in names}}
 
 
-def _caption_lines(photos: Sequence[CaptionedPhoto], found: Findings) -> str:
+def _caption_lines(sets: Mapping[str, Sequence[CaptionedPhoto]], found: Findings) -> str:
     rows = [
         {
+            **({"set": name} if len(sets) > 1 else {}),
             "photo": photo.name,
             "beam_size": int(way),
             "caption": str(captions[photo.name]),
             "references": photo.captions,
         }
         for way, captions in found.captions.items()
+        for name, photos in sets.items()
         for photo in photos
     ]
     return "".join(json.dumps(row) + "\n" for row in rows)
@@ -214,10 +272,11 @@ def _features(
     return model.encode_tensors(views, source.left)
 
 
-def _source(config: EvaluateConfig, model: ImageCaptioningModel) -> PhotoSource:
+def _source(
+    config: EvaluateConfig, model: ImageCaptioningModel, photos: Sequence[CaptionedPhoto]
+) -> PhotoSource:
     if config.features is None:
-        assert config.photos is not None  # checked by EvaluateConfig
-        return PhotoFolder(config.photos, model.config.preprocess)
+        return PhotoFiles(photos, model.config.preprocess)
     cache = FeatureCache(config.features, random_views=False)
     cache.require(model.encoder, model.config.preprocess)
     return cache

@@ -7,7 +7,7 @@ knows nothing of decoders.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +30,10 @@ from train.data import (
     Placement,
     View,
     augment,
-    load_split,
+    photo_paths,
 )
 from train.runs import find_device
+from train.sets import load_split
 
 ARRAY_FILE, INDEX_FILE, PROGRESS_FILE = "features.npy", "index.json", "progress.json"
 VOCABULARY_FILE = "vocabulary.json"
@@ -47,8 +48,8 @@ def prepare(config: PrepareConfig) -> None:
         FileNotFoundError, ValueError: the data or the encoder's weights are missing or unfit.
     """
     vocabulary = build_vocabulary(config)
-    train = load_split(config.captions, config.splits, "train", config.limit)
-    val = load_split(config.captions, config.splits, "val", config.limit)
+    train = load_split(config, "train", config.limit)
+    val = load_split(config, "val", config.limit)
     views = [
         *list_views([photo.name for photo in train], config.views),
         *list_views([photo.name for photo in val], 1),
@@ -57,7 +58,7 @@ def prepare(config: PrepareConfig) -> None:
     encoder = FeatureExtractor(config.encoder, config.encoder_weights, config.image_size)
     encoder = encoder.to(device)
     encode_photos(
-        config.photos,
+        photo_paths([*train, *val]),
         views,
         encoder,
         encoder.preprocess_config(config.image_size),
@@ -76,7 +77,7 @@ def prepare(config: PrepareConfig) -> None:
 
 def build_vocabulary(config: PrepareConfig | FitConfig) -> Vocabulary:
     """The words of the train split's captions; of no other split, and whatever the limit."""
-    photos = load_split(config.captions, config.splits, "train")
+    photos = load_split(config, "train")
     captions = (caption for photo in photos for caption in photo.captions)
     return Vocabulary.build(captions, config.min_frequency, config.keep_punctuation)
 
@@ -93,13 +94,13 @@ class _Views(Dataset[tuple[Tensor, Placement]]):
 
     def __init__(
         self,
-        folder: Path,
+        paths: Mapping[str, Path],
         views: Sequence[Row],
         preprocess: PreprocessConfig,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
-        self.folder, self.views, self.preprocess = folder, views, preprocess
+        self.paths, self.views, self.preprocess = paths, views, preprocess
         self.augmentation: Augmentation = augmentation
         self.seed = seed
 
@@ -108,7 +109,7 @@ class _Views(Dataset[tuple[Tensor, Placement]]):
 
     def __getitem__(self, row: int) -> tuple[Tensor, Placement]:
         name, number = self.views[row]
-        image, placement = load_image(self.folder / name), UPRIGHT
+        image, placement = load_image(self.paths[name]), UPRIGHT
         if number == 1:
             image, placement = ImageOps.mirror(image), MIRRORED
         elif number > 1:
@@ -120,7 +121,7 @@ class _Views(Dataset[tuple[Tensor, Placement]]):
 
 
 def encode_photos(
-    folder: Path,
+    paths: Mapping[str, Path],
     views: Sequence[Row],
     encoder: FeatureExtractor,
     preprocess: PreprocessConfig,
@@ -136,7 +137,7 @@ def encode_photos(
     """Encode views of photos into a cache folder, resuming where an earlier run stopped.
 
     Args:
-        folder: of the photos.
+        paths: of the photos by name.
         views: the rows of the cache; a photo's views stand together, numbered from 0.
         cache: where `features.npy`, float16 (views, rows, cols, D), and `index.json` go.
         stages_left: number of the encoder's last stages not to run, so that training can
@@ -148,7 +149,7 @@ def encode_photos(
             the encoder has fewer stages.
         FileNotFoundError: a photo is missing.
     """
-    dataset = _Views(folder, views, preprocess, augmentation, seed)
+    dataset = _Views(paths, views, preprocess, augmentation, seed)
     if not 0 <= stages_left < encoder.num_stages:
         raise ValueError(
             f"stages_left must be from 0 to {encoder.num_stages - 1}, got {stages_left}"

@@ -24,7 +24,6 @@ from captioner.model import ImageCaptioningModel, ModelConfig
 from captioner.vocabulary import SPECIALS, Vocabulary
 from train.batches import Batch, build_dataset, build_loader, epoch_seed, steps_per_epoch
 from train.config import FitConfig
-from train.data import load_split
 from train.features import VOCABULARY_FILE, build_vocabulary
 from train.objective import Counts, Objective, count
 from train.optim import TrainingState
@@ -36,6 +35,7 @@ from train.runs import (
     read_state,
     run_folder,
 )
+from train.sets import load_split
 from train.validation import BEST_FOLDER, Validator
 
 WORD_TABLES = (
@@ -63,7 +63,7 @@ def fit(config: FitConfig) -> Path:
     if processes.is_main_process:
         open_run(settings, processes.num_processes)
     processes.wait_for_everyone()
-    train_photos = load_split(config.captions, config.splits, "train", config.limit)
+    train_photos = load_split(config, "train", config.limit)
     model = build_model(config, find_vocabulary(config))
     train_set = build_dataset(config, train_photos, model, True, config.group_captions)
     steps = steps_per_epoch(config, train_set, processes.num_processes)

@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 
@@ -53,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser, config_type: type[Any]) -> None:
         }
         if item.metadata["only"] is not None:
             options["help"] += f"; only {item.metadata['only'].text}"
-        if item.default not in (MISSING, None):
+        if item.default not in (MISSING, None, ()):
             options["help"] += f" (default: {item.default})"
         options["help"] = options["help"].replace("%", "%%")  # argparse formats it
         options |= _type_options(hints[item.name])
@@ -72,7 +73,9 @@ def _type_options(hint: Any) -> dict[str, Any]:
     if get_origin(hint) is types.UnionType:  # "Path | None"
         return {"type": get_args(hint)[0]}
     if get_origin(hint) is tuple:
-        return {"type": get_args(hint)[0], "nargs": "+"}
+        kind = get_args(hint)[0]
+        # A flag per path, so that the paths of a data set can stand together.
+        return {"type": kind} | ({"action": "append"} if kind is Path else {"nargs": "+"})
     return {"type": hint}
 
 

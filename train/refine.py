@@ -23,11 +23,12 @@ from captioner.model import ImageCaptioningModel
 from captioner.vocabulary import END, PAD_ID, START_ID, UNK_ID, Vocabulary, tokenize
 from train.batches import Batch, build_dataset, build_loader, epoch_seed, steps_per_epoch
 from train.config import RefineConfig
-from train.data import CaptionedPhoto, has_sides, load_split, swap_sides
+from train.data import CaptionedPhoto, has_sides, swap_sides
 from train.metrics import CiderD
 from train.objective import autocast, caption_inputs, caption_losses, encode_batch
 from train.optim import TrainingState
 from train.runs import join_processes, open_run, read_state
+from train.sets import load_split
 from train.validation import BEST_FOLDER, KEPT_SCORE, Validator
 
 NEVER_SAMPLED = (PAD_ID, START_ID, UNK_ID)
@@ -48,7 +49,7 @@ def refine(config: RefineConfig) -> Path:
     if processes.num_processes > 1:
         raise ValueError("refine is for one process; start it without accelerate launch")
     run = open_run(settings)
-    train_photos = load_split(config.captions, config.splits, "train", config.limit)
+    train_photos = load_split(config, "train", config.limit)
     torch.manual_seed(config.seed)
     model = load_model(config.start_from, config.device)
     model.encoder.unfreeze(config.finetune_stages, config.finetune_statistics)

@@ -10,7 +10,12 @@ REFERENCES = "references"
 
 
 def table(report: dict[str, Any]) -> str:
-    """All tables of a report; those of what was not measured are left out."""
+    """All tables of a report; those of what was not measured are left out.
+
+    Of several data sets' reports, each set's tables stand under a heading.
+    """
+    if "sets" in report:
+        return "\n\n".join(f"## {name}\n\n{table(part)}" for name, part in report["sets"].items())
     tables = [score_table(report), diversity_table(report)]
     if "attention" in report:
         tables.append(attention_table(report))

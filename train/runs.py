@@ -122,7 +122,8 @@ def record_epoch(
     lines = "".join(json.dumps(past) + "\n" for past in history)
     _replace(run / METRICS_FILE, lambda scratch: scratch.write_text(lines, encoding="utf-8"))
     for name, value in row.items():
-        writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
+        data_set, slash, metric = name.rpartition("/")
+        writer.add_scalar(data_set + slash + metric.replace("_", "/", 1), value, row["epoch"])
     writer.flush()
     saved = {"training": state.state_dict(), "history": history}
     _replace(run / STATE_FILE, lambda scratch: torch.save(saved, scratch))

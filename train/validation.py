@@ -19,16 +19,17 @@ from captioner.options import DecodingOptions
 from captioner.visualization import attention_sheet
 from train.batches import Flickr30kDataset, build_dataset, build_loader
 from train.config import TrainingConfig
-from train.data import load_split
+from train.data import CaptionedPhoto
 from train.evaluate import caption_photos
 from train.metrics import Scorer
 from train.objective import Objective, count
 from train.optim import TrainingState
 from train.runs import record_epoch
+from train.sets import load_sets
 
 BEST_FOLDER = "best"
 KEPT_SCORE = "CIDEr-D"
-"""The val score that decides which epoch is kept."""
+"""The val score that decides which epoch is kept; of several data sets, its mean over them."""
 
 
 class Validator:
@@ -37,12 +38,18 @@ class Validator:
     def __init__(
         self, config: TrainingConfig, run: Path, model: ImageCaptioningModel, next_epoch: int
     ) -> None:
-        photos = load_split(config.captions, config.splits, "val", config.limit)
-        names = [photo.name for photo in photos]
+        sets = load_sets(config, "val", config.limit)
         self.config, self.run = config, run
-        self.val_set = build_dataset(config, photos, model, training=False)
-        self.scorer = Scorer({photo.name: photo.captions for photo in photos})
-        self.samples = Samples(names, config.samples, config.photos)
+        self.sets = {
+            name: (
+                build_dataset(config, photos, model, training=False),
+                Scorer({photo.name: photo.captions for photo in photos}),
+            )
+            for name, photos in sets.items()
+        }
+        self.samples = Samples(
+            [photo for photos in sets.values() for photo in photos], config.samples
+        )
         self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=next_epoch)
 
     def record(
@@ -58,7 +65,7 @@ class Validator:
             metrics: of its training.
             started: its start, by `time.monotonic`.
         """
-        scores, captions = validate(self.config, state.model_to_validate, self.val_set, self.scorer)
+        scores, captions = self._score(state.model_to_validate)
         metrics = {**metrics, **scores, "seconds": round(time.monotonic() - started, 1)}
         best = max((row[KEPT_SCORE] for row in history), default=-1.0)
         if metrics[KEPT_SCORE] > best:
@@ -66,6 +73,21 @@ class Validator:
         history.append(metrics)
         self.samples.write(self.writer, metrics["epoch"], captions)
         record_epoch(self.run, self.writer, history, state)
+
+    def _score(self, model: ImageCaptioningModel) -> tuple[dict[str, float], dict[str, Caption]]:
+        """The scores of each data set, under its name if there are several, and all captions."""
+        found: dict[str, dict[str, float]] = {}
+        captions: dict[str, Caption] = {}
+        for name, (val_set, scorer) in self.sets.items():
+            found[name], said = validate(self.config, model, val_set, scorer)
+            captions |= said
+        if len(found) == 1:
+            return next(iter(found.values())), captions
+        scores = {
+            f"{name}/{score}": value for name in found for score, value in found[name].items()
+        }
+        mean = sum(part[KEPT_SCORE] for part in found.values()) / len(found)
+        return {**scores, KEPT_SCORE: mean}, captions
 
 
 def validate(
@@ -103,21 +125,21 @@ def validate(
 class Samples:
     """Photos whose captions TensorBoard shows, the same in every epoch."""
 
-    def __init__(self, names: Sequence[str], number: int, photos: Path | None) -> None:
+    def __init__(self, photos: Sequence[CaptionedPhoto], number: int) -> None:
         """Choose photos, spread evenly over all.
 
         Args:
-            names: of all photos.
+            photos: all of them; attention is drawn on those that have a file, and of the others
+                captions are text alone.
             number: how many to choose, at most all.
-            photos: folder to draw attention on them from; without it captions are text alone.
 
         Raises:
             FileNotFoundError, ValueError: a photo is missing or cannot be read.
         """
-        number = min(number, len(names))
-        chosen = [names[place * len(names) // number] for place in range(number)]
+        number = min(number, len(photos))
+        chosen = [photos[place * len(photos) // number] for place in range(number)]
         self.photos = {
-            name: None if photos is None else load_image(photos / name) for name in chosen
+            photo.name: None if photo.path is None else load_image(photo.path) for photo in chosen
         }
 
     def write(self, writer: SummaryWriter, epoch: int, captions: Mapping[str, Caption]) -> None:
