@@ -3,7 +3,7 @@
 Knows vocabularies, padding and random order; knows nothing of losses.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -31,6 +31,7 @@ from train.data import (
     swap_sides,
 )
 from train.features import FeatureCache
+from train.spelling import correct, find_misspellings
 
 
 class Example(NamedTuple):
@@ -66,6 +67,7 @@ class Flickr30kDataset(Dataset[Example]):
         group_captions: bool = False,
         seed: int = 0,
         cover: "Cover | None" = None,
+        misspellings: Mapping[str, str] | None = None,
     ) -> None:
         """Encode the captions; photos are read when an example is.
 
@@ -77,22 +79,27 @@ class Flickr30kDataset(Dataset[Example]):
                 photo, as often as there are captions.
             seed: of the random views.
             cover: says which regions the words of a caption are about, see boxes.Coverage.
+            misspellings: words of the captions to correct, see spelling.find_misspellings. The
+                captions keep as many words as they have.
         """
         self.photos = photos
         self.source = source
         self.group_captions = group_captions
         self.seed = seed
         self.cover = cover
+        self.misspellings = misspellings or {}
         self.epoch = 0
 
         def encode(text: str) -> Tensor:
             token_ids = vocabulary.encode(text)
             return torch.tensor([*token_ids[:-1][: max_length + 1], END_ID])
 
-        self._plain = [[encode(text) for text in photo.captions] for photo in photos]
+        # Sides are swapped in what is spelt correctly: "rigth" then becomes "left", too.
+        texts = [[correct(text, self.misspellings) for text in photo.captions] for photo in photos]
+        self._plain = [[encode(text) for text in captions] for captions in texts]
         self._mirrored = [
             [encode(swap_sides(text)) if has_sides(text) else plain for text, plain in pairs]
-            for pairs in map(zip, (photo.captions for photo in photos), self._plain)
+            for pairs in map(zip, texts, self._plain)
         ]
         self._pairs = [
             (index, number)
@@ -166,7 +173,7 @@ def build_dataset(
     """The photos of a split, from cached features or files.
 
     Args:
-        training: give random views, else plain ones.
+        training: give random views and captions spelt correctly, else plain views and captions.
         group_captions: an example is a photo with all its captions, else with one of them.
 
     Raises:
@@ -185,6 +192,10 @@ def build_dataset(
         phrases = find_phrases(config.boxes, photos, model.vocabulary.keep_punctuation)
         grid = model.encoder.grid(preprocess.image_size)
         cover = Coverage(phrases, grid, config.box_words == "all")
+    misspellings = None
+    if training and config.correct_spelling:
+        captions = (text for photo in photos for text in photo.captions)
+        misspellings = find_misspellings(captions, model.vocabulary)
     return Flickr30kDataset(
         photos,
         model.vocabulary,
@@ -193,6 +204,7 @@ def build_dataset(
         group_captions,
         config.seed,
         cover,
+        misspellings,
     )
 
 

@@ -143,6 +143,9 @@ class TrainingConfig(LoadingConfig):
         "how often an epoch sees a photo of each data set on average, such as 1 0.5; by default "
         "once",
     )
+    correct_spelling: bool = setting(
+        True, "correct rare words of the train captions that are one letter off a frequent one"
+    )
 
     epochs: int = setting(12, "passes over the train captions")
     batch_photos: int = setting(16, "examples in a batch, in each process")
@@ -347,6 +350,7 @@ CLASSIC: dict[str, Any] = {
     "image_size": 224,
     "min_frequency": 2,
     "keep_punctuation": True,
+    "correct_spelling": False,
     "augmentation": "classic",
     "views": 6,
     "stages_left": 0,

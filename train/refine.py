@@ -6,7 +6,7 @@ with the mean of a photo's other captions as the baseline, as Luo has it (arXiv:
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from train.objective import autocast, caption_inputs, caption_losses, encode_bat
 from train.optim import TrainingState
 from train.runs import join_processes, open_run, read_state
 from train.sets import load_split
+from train.spelling import correct
 from train.validation import BEST_FOLDER, KEPT_SCORE, Validator
 
 NEVER_SAMPLED = (PAD_ID, START_ID, UNK_ID)
@@ -55,7 +56,7 @@ def refine(config: RefineConfig) -> Path:
     model.encoder.unfreeze(config.finetune_stages, config.finetune_statistics)
     _set_dropout(model, config.dropout)
     train_set = build_dataset(config, train_photos, model, training=True)
-    reward = Reward(model.vocabulary, train_photos)
+    reward = Reward(model.vocabulary, train_photos, train_set.misspellings)
     state = TrainingState.build(config, model, steps_per_epoch(config, train_set, 1))
     history = read_state(run, state) if config.resume else []
     validator = Validator(config, run, model, len(history))
@@ -79,14 +80,20 @@ class Reward:
     Without `<eos>` among the words a caption that breaks off would lose nothing.
     """
 
-    def __init__(self, vocabulary: Vocabulary, photos: Sequence[CaptionedPhoto]) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        photos: Sequence[CaptionedPhoto],
+        misspellings: Mapping[str, str] | None = None,
+    ) -> None:
         self._vocabulary = vocabulary
         self._references: dict[tuple[str, bool], list[tuple[str, ...]]] = {}
         for photo in photos:
-            upright = [self._words(text) for text in photo.captions]
+            texts = [correct(text, misspellings or {}) for text in photo.captions]
+            upright = [self._words(text) for text in texts]
             mirrored = [
                 self._words(swap_sides(text)) if has_sides(text) else words
-                for text, words in zip(photo.captions, upright, strict=True)
+                for text, words in zip(texts, upright, strict=True)
             ]
             self._references[photo.name, False] = upright
             self._references[photo.name, True] = mirrored
