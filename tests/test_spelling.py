@@ -25,7 +25,8 @@ RARE = [
     "a brwon dog",  # two letters swapped
     "a brown doog walkinng",
     "the mna",  # too short
-    "a rigth-handed man",  # not letters alone
+    "a st4nding man",  # not letters alone
+    "a mane",  # in the dictionary
     "a marn",  # "man" is more frequent than "barn"
     "a barn",
     "a wakling walrus",  # one in no dictionary, one in it
@@ -91,15 +92,6 @@ def test_a_misspelled_side_is_swapped_in_a_mirrored_photo() -> None:
     assert mirrored == upright[::-1]
 
 
-def words_of(dataset: Flickr30kDataset) -> set[int]:
-    return {
-        token_id
-        for index in range(len(dataset))
-        for token_ids in dataset[index].captions
-        for token_id in token_ids.tolist()
-    }
-
-
 @pytest.mark.parametrize("on", [True, False])
 def test_train_captions_are_corrected_if_wanted_and_val_captions_never(
     fit_config: FitConfig, data: Path, tmp_path: Path, on: bool
@@ -125,6 +117,6 @@ def test_train_captions_are_corrected_if_wanted_and_val_captions_never(
         build_dataset(config, load_split(config, split), model, split == "train", True)
         for split in ("train", "val")
     )
-    assert (UNK_ID in words_of(train_set)) == (not on)
-    assert UNK_ID in words_of(val_set)
+    assert (UNK_ID in train_set[0].captions[0]) == (not on)
+    assert UNK_ID in val_set[1].captions[0]
     assert train_set.photos[0].captions[0] == "a red walll ."
