@@ -16,8 +16,8 @@ from train.config import FitConfig
 class Numbers(Dataset[Example]):
     """Examples of a number each."""
 
-    def __init__(self, length: int) -> None:
-        self.weights = [1.0] * length
+    def __init__(self, length: int, weight: float = 1.0) -> None:
+        self.weights = [weight] * length
         self.length = length
 
     def __len__(self) -> int:
@@ -28,22 +28,31 @@ class Numbers(Dataset[Example]):
 
 
 def batches(
-    config: FitConfig, length: int, epoch: int | None, process: int = 0, processes: int = 1
+    config: FitConfig,
+    length: int,
+    epoch: int | None,
+    process: int = 0,
+    processes: int = 1,
+    weight: float = 1.0,
 ) -> Iterator[list[int]]:
-    loader = build_loader(config, Numbers(length), epoch, process, processes)  # type: ignore[arg-type]
-    assert len(loader) == -(-length // (config.batch_photos * processes))
+    numbers: Any = Numbers(length, weight)
+    loader = build_loader(config, numbers, epoch, process, processes)
+    assert len(loader) == -(-round(weight * length) // (config.batch_photos * processes))
     for batch in loader:
         yield [] if batch is None else batch.photos.tolist()
 
 
 @pytest.mark.parametrize("processes", [2, 3])
 @pytest.mark.parametrize("length", [12, 13, 14, 17])
+@pytest.mark.parametrize("weight", [1.0, 1.7])
 def test_processes_share_the_batches_that_one_would_have(
-    fit_config: FitConfig, length: int, processes: int
+    fit_config: FitConfig, length: int, processes: int, weight: float
 ) -> None:
     config = replace(fit_config, batch_photos=2)
-    alone = batches(replace(config, batch_photos=2 * processes), length, 4)
-    together = [batches(config, length, 4, process, processes) for process in range(processes)]
+    alone = batches(replace(config, batch_photos=2 * processes), length, 4, weight=weight)
+    together = [
+        batches(config, length, 4, process, processes, weight) for process in range(processes)
+    ]
     for batch, *shares in zip(alone, *together, strict=True):
         assert sorted(chain(*shares)) == sorted(batch)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1

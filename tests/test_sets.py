@@ -52,7 +52,8 @@ def floors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_floors(tmp_path_factory.mktemp("sets") / "floors")
 
 
-Both = dict[str, tuple[Path, ...]]
+Both = dict[str, Any]
+"""The settings captions, splits and photos, each a tuple of paths."""
 
 
 def sets_of(data: Path, floors: Path) -> Both:
