@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from train.batches import Example, build_loader, epoch_seed
+from train.batches import Example, build_loader, epoch_seed, steps_per_epoch
 from train.config import FitConfig
 
 
@@ -56,6 +56,15 @@ def test_processes_share_the_batches_that_one_would_have(
     for batch, *shares in zip(alone, *together, strict=True):
         assert sorted(chain(*shares)) == sorted(batch)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_the_steps_of_an_epoch_are_those_of_the_examples_drawn(fit_config: FitConfig) -> None:
+    config = replace(fit_config, batch_photos=4)
+    numbers: Any = Numbers(10, 2.5)
+    assert steps_per_epoch(config, numbers, 1) == len(build_loader(config, numbers, 0)) == 7
+    numbers.weights = [0.0] * 10
+    with pytest.raises(ValueError, match="1 processes cannot share 0 training examples"):
+        steps_per_epoch(config, numbers, 1)
 
 
 def test_the_order_is_random_by_seed_and_epoch_or_the_given_one(fit_config: FitConfig) -> None:
