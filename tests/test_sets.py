@@ -49,7 +49,7 @@ def write_floors(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def floors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_floors(tmp_path_factory.mktemp("sets") / "floors")
+    return write_floors(tmp_path_factory.mktemp("sets") / "striped_floors")
 
 
 Both = dict[str, Any]
