@@ -13,7 +13,7 @@ import numpy as np
 from captioner.vocabulary import tokenize
 from train.bootstrap import Array, measure, ratio
 from train.named import MAX_PHRASE, vague_offsets
-from train.wordnet import Synset, WordNet
+from train.wordnet import WordNet
 
 ANIMAL, ARTIFACT, COMMUNICATION, FOOD, PERSON, PLANT = "05", "06", "10", "13", "18", "20"
 """Lexicographer files, see lexnames(5WN)."""
@@ -34,13 +34,14 @@ USUAL_CATEGORIES = {
         "santa someone team",
         PLANT: "branch plant",
         NOTHING: "angel art asian backdrop balance bark bath block bow brick bungee camera cell "
-        "character chased chess closeup coaster collage commute conveyor cricket decker decoration deere "
-        "denim diner dive domino dragon dummy eats fabric facing fed fencing food fruit german giant "
-        "grass grocery hanging hay heel helping hind homeless horseback image indian jumper lab "
-        "landing laundry leaf lining loading mexican miami mickey mini miniature mohawk monster "
-        "motor muslim nature office orange photo photograph picture piece plaid polo product quad "
-        "restaurant scuba serving shower snowball sticker stopping stripe system topping transit trunk vintage "
-        "wheeler working",
+        "character chased chess closeup coaster collage conveyor cricket decker "
+        "decoration deere denim diner dive domino dragon dummy eats fabric facing fed "
+        "fencing food fruit german giant grass grocery hanging hay heel helping hind "
+        "homeless horseback image indian jumper lab landing laundry leaf lining loading "
+        "mexican miami mickey mini miniature mohawk monster motor muslim nature office "
+        "orange photo photograph picture piece plaid polo product quad restaurant scuba "
+        "serving shower snowball sticker stopping stripe system topping transit trunk "
+        "vintage wheeler working",
     }.items()
     for word in words.split()
 }
@@ -53,7 +54,7 @@ photos. `NOTHING` are words of no object of their own ("a picture of"), and ambi
 LOOSE_PHRASES = frozenset({"large_white", "small_white", "yellow_jacket"})
 """Insects to WordNet; in captions of photos, an adjective before another word."""
 
-PEOPLE = frozenset("band class couple group he her him his she".split())
+PEOPLE = frozenset({"band", "class", "couple", "group", "he", "her", "him", "his", "she"})
 """Words by which a reference, besides words for persons, says that there are people."""
 
 PLACE_IDS = {
