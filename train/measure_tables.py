@@ -17,7 +17,7 @@ def named_table(scores: Scores) -> str:
     columns = {
         "names the thing": "named",
         f"of {first['beyond_dogs']:,} beyond dogs": "named_beyond_dogs",
-        "a dog where there is none": "false_dogs",
+        "a false dog": "false_dogs",
     }
     rows = [[_label(way), *_percents(found, columns)] for way, found in scores.items()]
     return _markdown([f"{first['photos']:,} named photos, %", *columns], rows)

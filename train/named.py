@@ -152,14 +152,16 @@ def phrases(caption: str, wordnet: WordNet) -> Iterator[str]:
     """Every run of up to `MAX_PHRASE` words of a caption, with underscores between them.
 
     Yields:
-        Each as it is written, and with its last word in every singular that it may have.
+        Each as it is written, and with its last word in every singular that it may have: those of
+        WordNet, and, since it lacks many compounds ("firetrucks"), the word without its s.
     """
     words = tokenize(caption, keep_punctuation=False)
     for end in range(1, len(words) + 1):
-        lasts = dict.fromkeys([words[end - 1], *wordnet.lemmas(words[end - 1])])
+        last = words[end - 1]
+        lasts = dict.fromkeys([last, last.removesuffix("s"), *wordnet.lemmas(last)])
         for start in range(max(end - MAX_PHRASE, 0), end):
-            for last in lasts:
-                yield "_".join([*words[start : end - 1], last])
+            for form in lasts:
+                yield "_".join([*words[start : end - 1], form])
 
 
 def _squash(name: str) -> str:

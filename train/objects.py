@@ -4,7 +4,7 @@ As CHAIR (Rohrbach et al. 2018, arXiv:1809.02156, sec. 2.1) with WordNet in plac
 objects. Knows captions and references; knows nothing of models.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -190,22 +190,22 @@ class ObjectFinder:
 
 
 def invented_counts(
-    finder: ObjectFinder, references: Mapping[str, Sequence[str]], captions: Mapping[str, str]
+    finder: ObjectFinder, mentions: Mapping[str, Mentions], captions: Mapping[str, str]
 ) -> Array:
     """Count the objects of each photo's caption, and those that no reference mentions.
 
     Args:
-        references: by photo name.
+        mentions: of each photo's references, see `ObjectFinder.mentions`, by photo name.
         captions: of the same photos.
 
     Returns:
         float64 (photos, 2), in the order of `captions`.
     """
-    rows = []
+    rows: list[tuple[int, int]] = []
     for name, caption in captions.items():
-        mentions = finder.mentions(references[name])
         things = finder.objects(caption)
-        rows.append([len(things), sum(not mentions.cover(thing) for thing in things)])
+        invented = [thing for thing in things if not mentions[name].cover(thing)]
+        rows.append((len(things), len(invented)))
     return np.array(rows, dtype=np.float64)
 
 

@@ -58,6 +58,7 @@ class WordNet:
         self._irregular = _read_exceptions(folder / "noun.exc")
         self._counts = _read_counts(folder / "cntlist.rev")
         self.synset = lru_cache(maxsize=None)(self._synset)
+        self.kinds_of = lru_cache(maxsize=None)(self._kinds_of)
 
     def find(self, synset_id: str) -> Synset:
         """Find a synset by its id, such as n01440764.
@@ -116,7 +117,7 @@ class WordNet:
             level = [self.synset(offset) for offset in above if offset not in seen]
             seen |= above.keys()
 
-    def kinds_of(self, synset: Synset) -> frozenset[int]:
+    def _kinds_of(self, synset: Synset) -> frozenset[int]:
         """The offsets of a synset and of everything that it is a kind of."""
         return frozenset(above.offset for level in self.levels(synset) for above in level)
 
