@@ -12,6 +12,7 @@ TENCH, BLOODHOUND, FIRE_ENGINE, WILD_DOG, WOLF = (
     *("n01440764", "n02088466", "n03345487"),
     *("n02115335", "n02123000"),
 )
+HERMIT_CRAB, HOT_DOG, SHIPPING_CONTAINER = "n02021000", "n07697537", "n03405000"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def namer(wordnet: WordNet) -> Namer:
         ("a big truck", FIRE_ENGINE),
         ("a vehicle", FIRE_ENGINE),
         ("a pack of wolves", WOLF),
+        ("a crab", HERMIT_CRAB),
+        ("hot dogs", HOT_DOG),
     ],
 )
 def test_a_thing_is_named_by_its_class_or_a_kind_that_it_is_of(
@@ -55,7 +58,8 @@ def test_a_thing_is_named_by_its_class_or_a_kind_that_it_is_of(
         ("an artifact", FIRE_ENGINE),
         ("a fire near an engine", FIRE_ENGINE),
         ("a bloodhound", WOLF),  # a dog is not what a wolf is a kind of
-        ("a dog", WILD_DOG),
+        ("a dog", HOT_DOG),
+        ("a container", SHIPPING_CONTAINER),
         ("", TENCH),
     ],
 )
@@ -65,12 +69,12 @@ def test_what_is_vague_far_above_or_something_else_does_not_name_it(
     assert not namer.says_its_name(caption, synset)
 
 
-@pytest.mark.parametrize("caption", ["two dogs run", "a bloodhound", "a puppy dog", "a doggy"])
+@pytest.mark.parametrize("caption", ["two dogs run", "a bloodhound", "two little dogs", "a doggy"])
 def test_a_word_for_any_kind_of_dog_says_dog(namer: Namer, caption: str) -> None:
     assert namer.says_dog(caption)
 
 
-@pytest.mark.parametrize("caption", ["a wolf", "a frump", "a man in a dogmatic mood", "a mammal"])
+@pytest.mark.parametrize("caption", ["a wolf", "a frump", "a dogma", "a mammal", "hot dogs"])
 def test_other_words_say_no_dog(namer: Namer, caption: str) -> None:
     assert not namer.says_dog(caption)
 
@@ -81,13 +85,13 @@ def test_shares_are_of_all_photos_and_of_those_without_a_dog(wordnet: WordNet) -
         NamedPhoto("b", BLOODHOUND),
         NamedPhoto("c", TENCH),
         NamedPhoto("d", FIRE_ENGINE),
-        NamedPhoto("e", WOLF),
+        NamedPhoto("e", WILD_DOG),
     ]
-    captions = {"a": "a dog", "b": "a man", "c": "a dog", "d": "a truck", "e": "a wild dog"}
+    captions = {"a": "a dog", "b": "a man", "c": "a dog", "d": "a truck", "e": "a wolf"}
     found = named_scores(photos, captions, wordnet, 0, 0)
     assert (found["photos"], found["beyond_dogs"]) == (5, 3)
     shares = ("named", "named_beyond_dogs", "false_dogs")
-    assert [found[name]["value"] for name in shares] == pytest.approx([2 / 5, 1 / 3, 2 / 3])
+    assert [found[name]["value"] for name in shares] == pytest.approx([2 / 5, 1 / 3, 1 / 3])
 
 
 def test_where_every_photo_has_a_dog_nothing_is_said_of_others(wordnet: WordNet) -> None:

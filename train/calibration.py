@@ -42,8 +42,9 @@ def count_bins(confidence: np.ndarray[Any, Any], correct: np.ndarray[Any, Any]) 
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError("confidence must be from 0 to 1")
     bins = np.ceil(confidence * BINS).astype(int).clip(min=1) - 1
-    weights = (None, confidence, np.asarray(correct, dtype=np.float64))
-    return np.stack([np.bincount(bins, weight, minlength=BINS) for weight in weights], axis=1)
+    counts = np.zeros((BINS, 3))
+    np.add.at(counts, bins, np.stack([np.ones(len(bins)), confidence, correct], axis=1))
+    return counts
 
 
 def expected_calibration_error(counts: Array) -> Array:

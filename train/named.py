@@ -5,60 +5,22 @@ Knows class labels and captions; knows nothing of references or of models.
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from captioner.vocabulary import tokenize
 from train.bootstrap import measure, ratio
+from train.nouns import phrases, split_phrases, vague_offsets
 from train.wordnet import Synset, WordNet
 
 LEVELS = 5
 """A class may be named by what stands up to so many hypernyms above it."""
-MAX_PHRASE = 4
-"""Words of the longest names looked for in a caption."""
-
 DOG = "n02084071"
 DOG_NAMES = frozenset({"doggy", "doggie", "pup", "pooch", "mutt"})
 """What captions call a dog, besides names of kinds of dog."""
 
 COLUMNS = ("photo", "class", "synset", "label")
-
-VAGUE_IDS = {
-    "n00015388": "animal",
-    "n01861778": "mammal",
-    "n01886756": "placental",
-    "n01905661": "invertebrate",
-    "n01317541": "domestic animal",
-    "n13087625": "plant organ",
-    "n11675842": "reproductive structure",
-    "n03294048": "equipment",
-    "n03430959": "gear",
-    "n03183080": "device",
-    "n03738472": "mechanism",
-    "n03574816": "instrument, of any kind; a musical one has a synset of its own",
-    "n04081844": "restraint",
-    "n04359589": "support",
-    "n02755352": "attachment",
-    "n03094503": "container",
-    "n03563967": "implement",
-    "n04516672": "utensil",
-    "n03100490": "conveyance",
-    "n03405265": "furnishing",
-    "n04014297": "protective covering",
-    "n04341686": "structure",
-    "n04550840": "ware",
-    "n03892891": "part",
-    "n03257877": "durables",
-    "n00021265": "food, as nutrient",
-    "n15046900": "solid",
-    "n06791372": "signal",
-    "n09366317": "natural elevation",
-}
-"""Synsets too vague to name anything, with everything above them up to "entity".
-
-Not vague, by choice: bird, fish, insect, reptile, person, vehicle, craft, furniture, clothing,
-garment, tool, weapon, toy, building, solid food, fruit, vegetable.
-"""
 
 
 class NamedPhoto(NamedTuple):
@@ -99,10 +61,15 @@ class Namer:
         """Take the WordNet whose ids the classes have."""
         self._wordnet = wordnet
         self._vague = vague_offsets(wordnet)
+        vague = (wordnet.synset(offset).lemmas for offset in self._vague)
+        self._vague_words = {lemma.lower() for lemmas in vague for lemma in lemmas}
         self._dog = wordnet.find(DOG).offset
 
     def names(self, synset_id: str) -> frozenset[str]:
         """The names of a class and of what it is a kind of, up to `LEVELS` above, none vague.
+
+        Of a phrase, its last word alone is a name too where its first sense is in the same of
+        WordNet's categories: a hermit crab is a crab, but a hot dog is no dog.
 
         Returns:
             In lower case and without the marks between words, so that "fire truck" is "firetruck".
@@ -111,13 +78,17 @@ class Namer:
             ValueError: no noun has that id.
         """
         levels = self._wordnet.levels(self._wordnet.find(synset_id))
-        near = [
-            synset for _, level in zip(range(LEVELS + 1), levels, strict=False) for synset in level
-        ]
-        return frozenset(_squash(lemma) for synset in near for lemma in self._plain(synset))
+        near = (synset for level in islice(levels, LEVELS + 1) for synset in level)
+        plain = [synset for synset in near if synset.offset not in self._vague]
+        lemmas = {lemma.lower() for synset in plain for lemma in synset.lemmas}
+        heads = {head for synset in plain for head in self._heads(synset)}
+        return frozenset(_squash(name) for name in lemmas | (heads - self._vague_words))
 
-    def _plain(self, synset: Synset) -> tuple[str, ...]:
-        return () if synset.offset in self._vague else synset.lemmas
+    def _heads(self, synset: Synset) -> Iterator[str]:
+        for lemma in synset.lemmas:
+            head = lemma.lower().rpartition("_")[2]
+            if any(s.category == synset.category for s in self._wordnet.senses(head)[:1]):
+                yield head
 
     def is_dog(self, synset_id: str) -> bool:
         """Whether a class is the dog or a kind of it. Raises: as `names`."""
@@ -128,13 +99,18 @@ class Namer:
 
         Words are compared, not senses: "a crane" names the bird and the machine.
         """
-        forms = {_squash(form) for form in phrases(caption, self._wordnet)}
+        forms = {_squash(form) for form in phrases(_words(caption), self._wordnet)}
         return not forms.isdisjoint(self.names(synset_id))
 
     def says_dog(self, caption: str) -> bool:
-        """Whether a caption has a word whose most frequent sense is a dog, or is `DOG_NAMES`."""
+        """Whether a caption has a word whose first sense is a dog, or one of `DOG_NAMES`.
+
+        The longest phrase counts: a "hot dog" is no dog.
+        """
         return any(
-            form in DOG_NAMES or self._means_dog(form) for form in phrases(caption, self._wordnet)
+            lemma in DOG_NAMES or self._means_dog(lemma)
+            for part in split_phrases(_words(caption), self._wordnet)
+            for lemma in self._wordnet.lemmas(part) or [part]
         )
 
     def _means_dog(self, lemma: str) -> bool:
@@ -142,26 +118,8 @@ class Namer:
         return any(self._dog in self._wordnet.kinds_of(sense) for sense in senses)
 
 
-def vague_offsets(wordnet: WordNet) -> frozenset[int]:
-    """The synsets of `VAGUE_IDS` and all above them; those that a WordNet lacks are left out."""
-    known = [wordnet.find(vague) for vague in VAGUE_IDS if wordnet.has(vague)]
-    return frozenset().union(*(wordnet.kinds_of(synset) for synset in known))
-
-
-def phrases(caption: str, wordnet: WordNet) -> Iterator[str]:
-    """Every run of up to `MAX_PHRASE` words of a caption, with underscores between them.
-
-    Yields:
-        Each as it is written, and with its last word in every singular that it may have: those of
-        WordNet, and, since it lacks many compounds ("firetrucks"), the word without its s.
-    """
-    words = tokenize(caption, keep_punctuation=False)
-    for end in range(1, len(words) + 1):
-        last = words[end - 1]
-        lasts = dict.fromkeys([last, last.removesuffix("s"), *wordnet.lemmas(last)])
-        for start in range(max(end - MAX_PHRASE, 0), end):
-            for form in lasts:
-                yield "_".join([*words[start : end - 1], form])
+def _words(caption: str) -> list[str]:
+    return tokenize(caption, keep_punctuation=False)
 
 
 def _squash(name: str) -> str:

@@ -4,7 +4,7 @@ As CHAIR (Rohrbach et al. 2018, arXiv:1809.02156, sec. 2.1) with WordNet in plac
 objects. Knows captions and references; knows nothing of models.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from captioner.vocabulary import tokenize
 from train.bootstrap import Array, measure, ratio
-from train.named import MAX_PHRASE, vague_offsets
+from train.nouns import split_phrases, vague_offsets
 from train.wordnet import WordNet
 
 ANIMAL, ARTIFACT, COMMUNICATION, FOOD, PERSON, PLANT = "05", "06", "10", "13", "18", "20"
@@ -50,9 +50,6 @@ USUAL_CATEGORIES = {
 Found by going through the nouns that people use most in captions of Flickr8k's and COCO's train
 photos. `NOTHING` are words of no object of their own ("a picture of"), and ambiguous ones.
 """
-
-LOOSE_PHRASES = frozenset({"large_white", "small_white", "yellow_jacket"})
-"""Insects to WordNet; in captions of photos, an adjective before another word."""
 
 PEOPLE = frozenset({"band", "class", "couple", "group", "he", "her", "him", "his", "she"})
 """Words by which a reference, besides words for persons, says that there are people."""
@@ -121,22 +118,9 @@ class ObjectFinder:
         animal, an artifact, food, a person or a plant, but no place, no part of a body and nothing
         vague; see also `USUAL_CATEGORIES`. The longest phrase counts: a "fire hydrant" is no fire.
         """
-        found = {part: self._thing(part) for part in self._parts(caption)}
-        return [thing for thing in found.values() if thing is not None]
-
-    def _parts(self, caption: str) -> Iterator[str]:
-        """Words and WordNet's phrases, from left to right, the longest phrase at each place."""
         words = tokenize(caption, keep_punctuation=False)
-        start = 0
-        while start < len(words):
-            ends = range(min(start + MAX_PHRASE, len(words)), start + 1, -1)
-            candidates = ("_".join(words[start:end]) for end in ends)
-            phrase = next(filter(self._is_phrase, candidates), words[start])
-            yield phrase
-            start += phrase.count("_") + 1
-
-    def _is_phrase(self, form: str) -> bool:
-        return form not in LOOSE_PHRASES and bool(self._wordnet.lemmas(form))
+        found = {part: self._thing(part) for part in split_phrases(words, self._wordnet)}
+        return [thing for thing in found.values() if thing is not None]
 
     def _find_thing(self, form: str) -> Thing | None:
         lemmas = self._wordnet.lemmas(form)
@@ -174,7 +158,7 @@ class ObjectFinder:
         person = False
         for reference in references:
             words = tokenize(reference, keep_punctuation=False)
-            for form in {*self._parts(reference), *words}:
+            for form in {*split_phrases(words, self._wordnet), *words}:
                 thing = self._thing(form)
                 person |= form in PEOPLE or (thing is not None and thing.person)
                 lemmas |= {form, *self._wordnet.lemmas(form)}
