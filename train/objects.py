@@ -72,7 +72,7 @@ class Thing(NamedTuple):
 
     text: str
     lemmas: frozenset[str]
-    person: bool
+    category: str
     synsets: frozenset[int]
     """Of its senses in the category in which captions use it."""
     kinds: frozenset[int]
@@ -94,7 +94,7 @@ class Mentions(NamedTuple):
         """
         return (
             not self.lemmas.isdisjoint(thing.lemmas)
-            or (thing.person and self.person)
+            or (thing.category == PERSON and self.person)
             or not self.kinds.isdisjoint(thing.synsets)
             or not self.synsets.isdisjoint(thing.kinds)
         )
@@ -128,7 +128,7 @@ class ObjectFinder:
             if (category := self._category(lemma)) != NOTHING:
                 offsets = [s.offset for s in self._wordnet.senses(lemma) if s.category == category]
                 kinds = self._kinds(offsets)
-                return Thing(form, frozenset(lemmas), category == PERSON, frozenset(offsets), kinds)
+                return Thing(form, frozenset(lemmas), category, frozenset(offsets), kinds)
         return None
 
     def _category(self, lemma: str) -> str:
@@ -149,21 +149,31 @@ class ObjectFinder:
         return frozenset().union(*map(self._wordnet.kinds_of, synsets)) - self._vague
 
     def mentions(self, references: Iterable[str]) -> Mentions:
-        """What references mention: of each word and each word of a phrase, every sense of a thing.
+        """What references mention: of each word and phrase, every sense of a thing.
 
-        Persons are mentioned by words that captions use so, not by each sense: a dog is no villain.
+        So do the words of a phrase, unless the last one is another thing by itself: a "dog show"
+        has dogs, a "hot dog" none. Persons are mentioned by words that captions use so, not by each
+        sense: a dog is no villain.
         """
         lemmas: set[str] = set()
         offsets: set[int] = set()
         person = False
         for reference in references:
             words = tokenize(reference, keep_punctuation=False)
-            for form in {*split_phrases(words, self._wordnet), *words}:
+            parts = split_phrases(words, self._wordnet)
+            for form in {form for part in parts for form in self._forms(part)}:
                 thing = self._thing(form)
-                person |= form in PEOPLE or (thing is not None and thing.person)
+                person |= form in PEOPLE or (thing is not None and thing.category == PERSON)
                 lemmas |= {form, *self._wordnet.lemmas(form)}
                 offsets |= self._senses(form)
         return Mentions(frozenset(lemmas), person, frozenset(offsets), self._kinds(offsets))
+
+    def _forms(self, part: str) -> list[str]:
+        """A word or phrase, and the words of the phrase that may be meant too."""
+        *words, last = part.split("_")
+        thing, head = self._thing(part), self._thing(last)
+        is_another = thing is not None and head is not None and thing.category != head.category
+        return [part, *words] if is_another else [part, *words, last]
 
     def _find_senses(self, form: str) -> frozenset[int]:
         """The senses of a word that are things, but no persons; and that in which it is used."""
