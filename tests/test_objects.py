@@ -65,6 +65,8 @@ def test_a_reference_mentions_the_word_a_synonym_or_a_kind_either_way(
         ("a man", "a dog"),
         ("a dog", "an animal"),
         ("a dog", "a hot dog"),
+        ("a frump", "a dog"),
+        ("a truck", "a container"),
         ("a motorcycle", "a bicycle"),
         ("a fire hydrant", "a fire"),
         ("a table", "a shirt"),
