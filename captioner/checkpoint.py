@@ -311,16 +311,26 @@ def _fill(model: ImageCaptioningModel, weights: dict[str, Tensor]) -> None:
         size = model.config.preprocess.image_size
         model.encoder = FeatureExtractor(model.config.encoder, "random", size)
         model.decoder.to_empty(device="cpu")
+        if model.training_photos is not None:
+            model.training_photos.to_empty(device="cpu")
+    model.connect_nouns()
     model.load_state_dict(weights)
 
 
 def _check_output(model: ImageCaptioningModel, path: Path) -> None:
-    """Try the model on noise: numbers that are finite each can exceed float32 together."""
+    """Try the model on noise, and on its mean region if it has one.
+
+    Numbers that are finite each can exceed float32 together.
+    """
     size = model.config.preprocess.image_size
     noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        state = model.decoder.initial_state(model.encode_tensors([noise])[0].regions.unsqueeze(0))
-        output = model.decoder.step(torch.tensor([START_ID]), state)
+        regions = model.encode_tensors([noise])[0].regions.unsqueeze(0)  # (1, P, ...)
+        if model.training_photos is not None:
+            unseen = model.training_photos.mean_region.expand_as(regions)
+            regions = torch.cat([regions, unseen])
+        state = model.decoder.initial_state(regions)
+        output = model.decoder.step(torch.full((len(regions),), START_ID), state)
     if not (output.logits.isfinite().all() and output.alpha.isfinite().all()):
         raise CheckpointError("output", {"file": path})
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from captioner.pointing import Mixture, PointingGate
 from captioner.vocabulary import PAD_ID
 
 TIED_EMBEDDING_STD = 0.06
@@ -18,6 +19,10 @@ TIED_EMBEDDING_STD = 0.06
 
 AttentionQuery = Literal["before", "after"]
 """Whether the query of the attention is the hidden state before or after the LSTM's update."""
+
+
+OWN = 4
+"""Fields of a DecoderState that each hypothesis has of its own; the rest is of its photo."""
 
 
 class DecoderState(NamedTuple):
@@ -29,8 +34,10 @@ class DecoderState(NamedTuple):
     hidden: Tensor  # (N, H)
     cell: Tensor  # (N, H)
     context: Tensor  # (N, D_memory), of the last step
+    named: Tensor  # (N, L) bool, a pointing gate's nouns that were said before; (N, 0) without one
     memory: Tensor  # (M, P, D_memory), the features attended over
     keys: Tensor  # (M, P, D_attention), the memory as the attention compares it
+    pretrained: Tensor  # (M, P, D) for a pointing gate, (M, P, 0) without one
 
     @property
     def num_rows(self) -> int:
@@ -45,8 +52,8 @@ class DecoderState(NamedTuple):
     def select(self, rows: Tensor) -> "DecoderState":
         """The state with its rows reordered, repeated or dropped, as `rows` (N',) says."""
         shared = len(self.hidden) // len(self.memory)
-        own = [tensor.index_select(0, rows) for tensor in self[:3]]
-        read = [tensor.index_select(0, rows // shared) for tensor in self[3:]]
+        own = [tensor.index_select(0, rows) for tensor in self[:OWN]]
+        read = [tensor.index_select(0, rows // shared) for tensor in self[OWN:]]
         return DecoderState._make([*own, *read])
 
     def cut(self, rows: int) -> "DecoderState":
@@ -54,13 +61,13 @@ class DecoderState(NamedTuple):
         shared = len(self.hidden) // len(self.memory)
         if rows == shared:
             return self
-        own = [tensor.unflatten(0, (-1, shared))[:, :rows].flatten(0, 1) for tensor in self[:3]]
-        return DecoderState._make([*own, self.memory, self.keys])
+        own = [tensor.unflatten(0, (-1, shared))[:, :rows].flatten(0, 1) for tensor in self[:OWN]]
+        return DecoderState._make([*own, *self[OWN:]])
 
     def shared_by(self, rows: int) -> "DecoderState":
         """The state with each row repeated, `rows` rows then sharing a row of memory."""
-        own = [tensor.repeat_interleave(rows, dim=0) for tensor in self[:3]]
-        return DecoderState._make([*own, self.memory, self.keys])
+        own = [tensor.repeat_interleave(rows, dim=0) for tensor in self[:OWN]]
+        return DecoderState._make([*own, *self[OWN:]])
 
 
 class StepOutput(NamedTuple):
@@ -71,6 +78,19 @@ class StepOutput(NamedTuple):
     state: DecoderState
 
 
+class ReadCaptions(NamedTuple):
+    """Before every word of given captions: W words of N captions in all."""
+
+    rows: Tensor  # (W,), index of the word's caption
+    steps: Tensor  # (W,), index of the word in its caption
+    hidden: Tensor  # (W, H)
+    context: Tensor  # (W, D_memory)
+    embedded: Tensor  # (W, D_embedding), of the word before
+    alphas: Tensor  # (W, P)
+    seen: Tensor  # (W, D), pretrained features where it looks; (W, 0) without a pointing gate
+    named: Tensor  # (W, L), see `DecoderState`
+
+
 class TeacherForcingOutput(NamedTuple):
     """Predictions of every word of given captions: W words of N captions in all."""
 
@@ -78,6 +98,8 @@ class TeacherForcingOutput(NamedTuple):
     steps: Tensor  # (W,), index of the word in its caption
     logits: Tensor  # (W, V)
     alphas: Tensor  # (W, P)
+    mixture: Mixture | None = None
+    """Of a decoder with a pointing gate, before the temperature."""
 
 
 class EmbeddingLayer(nn.Module):
@@ -146,6 +168,8 @@ class LSTMWithAttention(nn.Module):
         gate: bool = False,
         deep_output: bool = False,
         dropout: float = 0.0,
+        classes: int = 0,
+        temperature: float = 1.0,
     ) -> None:
         """Build the decoder.
 
@@ -164,10 +188,15 @@ class LSTMWithAttention(nn.Module):
                 table transposed (eq. 7; Press and Wolf, arXiv:1608.05859, for the tying);
                 without it, one linear layer on the hidden state.
             dropout: share of units dropped from memory, embeddings and output, 0 to 1.
+            classes: C, of a pointing gate's classifier, for which the features of a region, as
+                pretrained, follow those that are attended over; 0 builds no gate.
+            temperature: what logits are divided by, those of a pointing gate too, so that
+                probabilities are calibrated (Guo et al., arXiv:1706.04599, sec. 4.2); above 0.
 
         Source: Show, Attend and Tell (arXiv:1502.03044).
         """
         super().__init__()
+        self.feature_size, self.temperature = feature_size, temperature
         memory_size = projection_size or feature_size
         self.attention_query = attention_query
         self.embedding = EmbeddingLayer(vocab_size, embedding_size, dropout)
@@ -192,13 +221,15 @@ class LSTMWithAttention(nn.Module):
                 self.embedding.weight[PAD_ID].zero_()
         else:
             self.output = nn.Linear(hidden_size, vocab_size)
+        self.pointing = PointingGate(feature_size, hidden_size, classes) if classes else None
 
     def initial_state(self, features: Tensor) -> DecoderState:
         """The state before the first word.
 
         Args:
-            features: (N, P, D).
+            features: (N, P, D), or (N, P, 2 D) for a decoder with a pointing gate.
         """
+        features, pretrained = features.tensor_split([self.feature_size], dim=2)
         memory = self.project(features)  # (N, P, D_memory)
         if self.position is not None:
             memory = self.position(memory)
@@ -208,7 +239,9 @@ class LSTMWithAttention(nn.Module):
         mean = memory.mean(dim=1)
         hidden = torch.tanh(self.first_hidden(mean))
         cell = torch.tanh(self.first_cell(mean))
-        return DecoderState(hidden, cell, mean, memory, keys)
+        nouns = 0 if self.pointing is None else len(self.pointing.nouns)
+        named = torch.zeros(len(mean), nouns, dtype=torch.bool, device=mean.device)
+        return DecoderState(hidden, cell, mean, named, memory, keys, pretrained)
 
     def step(self, token_ids: Tensor, state: DecoderState) -> StepOutput:
         """Read one word per row and predict the next.
@@ -221,11 +254,19 @@ class LSTMWithAttention(nn.Module):
             after it.
         """
         embedded = self.embedding(token_ids)  # (N, D_embedding)
-        alpha, state = self._advance(embedded, state)
-        return StepOutput(self._logits(state.hidden, state.context, embedded), alpha, state)
+        alpha, state = self._advance(token_ids, embedded, state)
+        logits = self.logits(state.hidden, state.context, embedded)
+        if self.pointing is not None:
+            seen = self._see(alpha, state)
+            logits = self.pointing(logits, seen, state.hidden, state.named).logprobs
+        return StepOutput(logits / self.temperature, alpha, state)
 
-    def _advance(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def _advance(
+        self, token_ids: Tensor, embedded: Tensor, state: DecoderState
+    ) -> tuple[Tensor, DecoderState]:
         """The recurrence: the alpha (N, P) of this step, and the state after it."""
+        if self.pointing is not None:
+            state = state._replace(named=state.named | self.pointing.names(token_ids))
         if self.attention_query == "before":
             context, alpha = self._attend(state.hidden, state)
             hidden, cell = self._update(embedded, context, state)
@@ -245,7 +286,8 @@ class LSTMWithAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         return self.lstm(torch.cat([embedded, context], dim=1), (state.hidden, state.cell))
 
-    def _logits(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
+    def logits(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
+        """The output layer's, (N, V)."""
         if self.deep_output is None:
             return self.output(self.dropout(hidden))
         deep = self.deep_output(self.dropout(torch.cat([hidden, context], dim=1))) + embedded
@@ -257,7 +299,7 @@ class LSTMWithAttention(nn.Module):
         """Predict every next word of given captions (teacher forcing).
 
         Args:
-            features: (B, P, D), each photo once.
+            features: (B, P, D) or (B, P, 2 D), each photo once.
             token_ids: (N, T), from `<sos>` on, without the last token.
             photo_of_row: (N,), which photo each caption belongs to; by default its own, N = B.
 
@@ -275,27 +317,43 @@ class LSTMWithAttention(nn.Module):
         self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor
     ) -> TeacherForcingOutput:
         """As `forward`, but only at words that are not `<pad>`, which is all that a loss needs."""
+        read = self.read(features, token_ids, photo_of_row)
+        logits = self.logits(read.hidden, read.context, read.embedded)
+        mixture = None
+        if self.pointing is not None:
+            mixture = self.pointing(logits, read.seen, read.hidden, read.named)
+            logits = mixture.logprobs
+        logits = logits / self.temperature
+        return TeacherForcingOutput(read.rows, read.steps, logits, read.alphas, mixture)
+
+    def read(self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor) -> "ReadCaptions":
+        """What the decoder has in mind before each word that is not `<pad>`; as `predict`."""
         spoken = (token_ids != PAD_ID).cpu()  # (N, T)
         slots = _slots(spoken.sum(dim=1), photo_of_row, len(features))  # (B, K)
         spoken = spoken[slots] & (slots >= 0).unsqueeze(2)  # (B, K, T)
         widths = spoken.any(dim=0).sum(dim=0).tolist()  # per step, columns where a word is left
-        embedded = self.embedding(token_ids[slots.to(token_ids.device)])  # (B, K, T, D_embedding)
+        inputs = token_ids[slots.to(token_ids.device)]  # (B, K, T)
+        embedded = self.embedding(inputs)  # (B, K, T, D_embedding)
         state = self.initial_state(features).shared_by(slots.shape[1])
         outcomes: list[tuple[Tensor, ...]] = []
         for step, width in enumerate(widths[: sum(map(bool, widths))]):
             state = state.cut(width)
             words = embedded[:, :width, step].flatten(0, 1)  # (B * width, D_embedding)
-            alpha, state = self._advance(words, state)
+            alpha, state = self._advance(inputs[:, :width, step].flatten(), words, state)
             chosen = spoken[:, :width, step].flatten().nonzero().squeeze(1)
             rows = slots[:, :width].flatten()[chosen].to(words.device)
             chosen = chosen.to(words.device)
-            read = (state.hidden, state.context, words, alpha)
+            seen = self._see(alpha, state)
+            read = (state.hidden, state.context, words, alpha, seen, state.named)
             read = (tensor.index_select(0, chosen) for tensor in read)
             outcomes.append((rows, torch.full_like(rows, step), *read))
-        parts = (torch.cat(tensors) for tensors in zip(*outcomes, strict=True))
-        rows, steps, hidden, context, words, alphas = parts
-        logits = self._logits(hidden, context, words)
-        return TeacherForcingOutput(rows, steps, logits, alphas)
+        return ReadCaptions(*(torch.cat(tensors) for tensors in zip(*outcomes, strict=True)))
+
+    def _see(self, alpha: Tensor, state: DecoderState) -> Tensor:
+        """Pretrained features where the decoder looks, (N, D); (N, 0) without a pointing gate."""
+        if self.pointing is None:
+            return alpha[:, :0]
+        return self.pointing.attend(alpha, state.pretrained)
 
 
 class GridPosition(nn.Module):

@@ -244,6 +244,20 @@ class FeatureExtractor(nn.Module):
         return PreprocessConfig(image_size, tuple(data["mean"]), tuple(data["std"]), interpolation)
 
 
+def load_classifier(name: str, weights: str | Path = "pretrained") -> nn.Linear:
+    """The classifier that a backbone was pretrained with; arguments and errors as FeatureExtractor.
+
+    Raises:
+        ValueError: the backbone's classifier is not one linear layer, too.
+    """
+    network: Any = _create(name, None)
+    _fill(network, _find_weights(name, weights, None), f"encoder weights {weights}")
+    classifier = network.get_classifier()
+    if not isinstance(classifier, nn.Linear):
+        raise ValueError(f"the classifier of {name} is not one linear layer")
+    return classifier
+
+
 def _create(name: str, image_size: int | None, **options: Any) -> nn.Module:
     """A timm model; one that is built for a fixed size of photos, for this size."""
     name = PRETRAINED_TAGS.get(name, name)

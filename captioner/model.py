@@ -25,10 +25,13 @@ from captioner.checks import (
 from captioner.decoder import AttentionQuery, LSTMWithAttention
 from captioner.decoding import Hypothesis, TokenConstraints
 from captioner.encoder import FeatureExtractor
+from captioner.evidence import Evidence, weigh
 from captioner.images import READ_MIN_SIDE, Photo, load_image
 from captioner.occlusion import occlusion_drops
 from captioner.options import DecodingError, DecodingOptions
 from captioner.preprocessing import PreprocessConfig, to_tensor
+from captioner.recognizer import Recognizer
+from captioner.training_photos import TrainingPhotos
 from captioner.visualization import overlay
 from captioner.vocabulary import END_ID, SPECIALS, UNK_ID, Vocabulary
 
@@ -57,6 +60,13 @@ class ModelConfig:
     gate: bool = True
     deep_output: bool = True
     dropout: float = 0.4
+    recognizer_stages: int = 0
+    """With classes in the vocabulary: last stages of the encoder that are kept as pretrained."""
+    temperature: float = 1.0
+    """What logits are divided by, so that probabilities are calibrated."""
+    photo_components: int = 0
+    """Principal components of the training photos that are kept, with their mean region, to tell
+    how familiar a photo is and what a caption owes to it; 0 keeps nothing of the photos."""
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
 
     def __post_init__(self) -> None:
@@ -68,6 +78,9 @@ class ModelConfig:
         for name in ("position", "gate", "deep_output"):
             check_flag(name, getattr(self, name))
         check_choice("attention_query", self.attention_query, get_args(AttentionQuery))
+        check_integer("recognizer_stages", self.recognizer_stages, 0, MAX_WIDTH)
+        check_integer("photo_components", self.photo_components, 0, MAX_WIDTH)
+        check_number("temperature", self.temperature, 0.01, 100)
         check_number("dropout", self.dropout, 0, 1)
         if self.dropout == 1:
             raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
@@ -77,7 +90,7 @@ class Features(NamedTuple):
     """An encoded photo. Every method that takes a photo takes its features as well."""
 
     regions: Tensor
-    """(P, D), in reading order."""
+    """(P, D), in reading order; (P, 2 D) with a recognizer, whose features follow."""
     grid: tuple[int, int]
     """(rows, cols), rows * cols = P."""
 
@@ -90,6 +103,8 @@ class ImageCaptioningModel(nn.Module):
         vocabulary: the words it knows.
         encoder: the FeatureExtractor.
         decoder: the LSTMWithAttention.
+        recognizer: the Recognizer, if the vocabulary has nouns for classes.
+        training_photos: the TrainingPhotos, if the configuration keeps components of them.
     """
 
     def __init__(
@@ -116,6 +131,10 @@ class ImageCaptioningModel(nn.Module):
         self.encoder = encoder or FeatureExtractor(config.encoder, image_size=size)
         if config.position:
             grid = grid or self.encoder.grid(size)
+        classes = len(vocabulary.class_nouns)
+        self.recognizer = None
+        if classes:
+            self.recognizer = Recognizer(self.encoder, config.recognizer_stages)
         self.decoder = LSTMWithAttention(
             len(vocabulary),
             self.encoder.feature_size,
@@ -128,7 +147,21 @@ class ImageCaptioningModel(nn.Module):
             gate=config.gate,
             deep_output=config.deep_output,
             dropout=config.dropout,
+            classes=classes,
+            temperature=config.temperature,
         )
+        self.training_photos = None
+        if config.photo_components:
+            size = self.encoder.feature_size
+            self.training_photos = TrainingPhotos(size, config.photo_components, classes)
+        self.connect_nouns()
+
+    def connect_nouns(self) -> None:
+        """Tell the decoder's pointing gate the nouns of the vocabulary, which no weight holds."""
+        if self.decoder.pointing is not None and self.device.type != "meta":
+            nouns = self.vocabulary.class_nouns
+            ids = [[*map(self.vocabulary.id_of, noun[:2])] for noun in nouns]
+            self.decoder.pointing.set_nouns(torch.tensor(ids, device="cpu"))
 
     @property
     def device(self) -> torch.device:
@@ -152,7 +185,35 @@ class ImageCaptioningModel(nn.Module):
         Returns:
             logits (N, T, V) and alphas (N, T, P).
         """
-        return self.decoder(self.encoder(images), token_ids, photo_of_row)
+        return self.decoder(self.regions(images), token_ids, photo_of_row)
+
+    def regions(self, images: Tensor, stages_left: int | None = None) -> Tensor:
+        """What the decoder is given of photos.
+
+        Args:
+            images: (B, 3, S, S), see `preprocessing.to_tensor`; or maps of the encoder's first
+                stages.
+            stages_left: how many of the encoder's stages are still to run; by default all.
+
+        Returns:
+            (B, P, D); (B, P, 2 D) with a recognizer, whose features follow.
+        """
+        return self._regions_on_grid(images, stages_left)[0]
+
+    def _regions_on_grid(
+        self, images: Tensor, stages_left: int | None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        encoder = self.encoder
+        first = 0 if stages_left is None else encoder.num_stages - stages_left
+        pretrained: list[Tensor] = []
+        if self.recognizer is not None:
+            shared = encoder.num_stages - self.recognizer.num_stages
+            images = encoder.run_stages(images, first, shared)
+            pretrained.append(self.recognizer(images))
+            first = shared
+        maps = encoder.run_stages(images, first)  # (B, D, rows, cols)
+        regions = maps.flatten(2).transpose(1, 2)
+        return torch.cat([regions, *pretrained], dim=2), (maps.shape[2], maps.shape[3])
 
     def preprocess(self, photo: Photo) -> Tensor:
         """Read a photo as the encoder's input, (3, S, S) on the CPU; see `encode_tensors`.
@@ -194,14 +255,12 @@ class ImageCaptioningModel(nn.Module):
                 first stages.
             stages_left: how many of the encoder's stages are still to run; by default all.
         """
-        first = 0 if stages_left is None else self.encoder.num_stages - stages_left
         found: list[Features] = []
         size = self._encoded_together
         for start in range(0, len(images), size):
             batch = torch.stack([*images[start : start + size]]).to(self.device)
-            maps = self.encoder.run_stages(batch, first)  # (B, D, rows, cols)
-            grid = (maps.shape[2], maps.shape[3])
-            found += [Features(regions, grid) for regions in maps.flatten(2).transpose(1, 2)]
+            regions, grid = self._regions_on_grid(batch, stages_left)
+            found += [Features(part, grid) for part in regions]
         return found
 
     def check_options(
@@ -264,8 +323,8 @@ class ImageCaptioningModel(nn.Module):
     ) -> list[list[Caption]]:
         """Find several captions of each photo: `num_captions` of them, best score first.
 
-        They are all different; there are fewer where the search ends with fewer. Arguments and
-        errors as `generate_captions`.
+        Their texts are all different; there are fewer where the search ends with fewer. Arguments
+        and errors as `generate_captions`.
         """
         options = self.check_options(options, **changes)
         features = self._encode_missing(photos)
@@ -273,9 +332,11 @@ class ImageCaptioningModel(nn.Module):
             return []
         prefix = map(self.vocabulary.id_of, self.vocabulary.tokenize(options.prefix))
         found = self._search(features, options, prefix)
+        if options.num_captions == 1:
+            return self._captions([own[:1] for own in found], features)
         return [
-            [self._caption(h, part.grid) for h in hypotheses[: options.num_captions]]
-            for hypotheses, part in zip(found, features, strict=True)
+            _different(captions)[: options.num_captions]
+            for captions in self._captions(found, features)
         ]
 
     @torch.inference_mode()
@@ -318,8 +379,8 @@ class ImageCaptioningModel(nn.Module):
         )
         features = self._features_of(photo)
         given = [*map(self.vocabulary.id_of, texts), END_ID]
-        ((hypothesis,),) = self._search([features], options, given)
-        return self._caption(hypothesis, features.grid, texts)
+        found = self._search([features], options, given)
+        return self._captions(found, [features], texts)[0][0]
 
     @torch.inference_mode()
     def branch(
@@ -358,7 +419,7 @@ class ImageCaptioningModel(nn.Module):
         features = self._features_of(photo)
         texts = [*(w.text for w in caption.words[:position]), word]
         found = self._search([features], options, map(self.vocabulary.id_of, texts))
-        return self._caption(found[0][0], features.grid)
+        return self._captions([found[0][:1]], [features])[0][0]
 
     @torch.inference_mode()
     def occlusion(self, photo: Photo | Features, caption: Caption) -> Occlusion:
@@ -442,24 +503,94 @@ class ImageCaptioningModel(nn.Module):
         encoded = iter(self.encode_batch([p for p in photos if not isinstance(p, Features)]))
         return [photo if isinstance(photo, Features) else next(encoded) for photo in photos]
 
-    def _caption(
-        self, hypothesis: Hypothesis, grid: tuple[int, int], texts: Sequence[str] | None = None
-    ) -> Caption:
-        """A hypothesis as a caption; its words are the texts, where they are given."""
+    def _captions(
+        self,
+        found: Sequence[Sequence[Hypothesis]],
+        features: Sequence[Features],
+        texts: Sequence[str] | None = None,
+    ) -> list[list[Caption]]:
+        """The hypotheses of each photo as captions; their words are the texts, if there are any."""
+        stacked = torch.stack([part.regions for part in features])
+        training, mean_region = self.training_photos, None
+        familiarities: list[float | None] = [None] * len(features)
+        if training is not None:
+            mean_region = training.mean_region
+            familiarities = self._familiarity(training, stacked).tolist()
+        token_ids = [[hypothesis.token_ids for hypothesis in own] for own in found]
+        evidence = weigh(self.decoder, stacked, token_ids, mean_region)
+        return [
+            [
+                Caption(
+                    self._words(hypothesis, features[photo].grid, weighed, texts),
+                    hypothesis.score,
+                    features[photo].grid,
+                    hypothesis.logprob,
+                    hypothesis.finished,
+                    familiarities[photo],
+                )
+                for hypothesis, weighed in zip(own, evidence[photo], strict=True)
+            ]
+            for photo, own in enumerate(found)
+        ]
+
+    def pretrained_means(self, regions: Tensor) -> Tensor:
+        """The mean region of each photo with features as pretrained, (B, P, ...) -> (B, D)."""
+        return regions[:, :, -self.encoder.feature_size :].mean(dim=1)
+
+    def _familiarity(self, training: TrainingPhotos, regions: Tensor) -> Tensor:
+        pointing = self.decoder.pointing
+        classifier = None if pointing is None else pointing.classifier
+        return training.familiarity(self.pretrained_means(regions), classifier)
+
+    def _words(
+        self,
+        hypothesis: Hypothesis,
+        grid: tuple[int, int],
+        evidence: Sequence[Evidence],
+        texts: Sequence[str] | None,
+    ) -> tuple[Word, ...]:
         names = self.vocabulary.words
         if texts is None:
             texts = [names[choice.token_id] for choice in hypothesis.choices]
-        words = tuple(
+            texts = self._agree(texts, evidence)
+        return tuple(
             Word(
                 text,
                 math.exp(choice.logprob),
-                tuple((names[other], probability) for other, probability in choice.alternatives),
+                tuple((names[i], share) for i, share in choice.alternatives if names[i] != text),
                 choice.alpha.float().cpu().numpy().reshape(grid),
                 choice.token_id != UNK_ID,
+                weighed.recognized,
+                weighed.blind,
             )
-            for text, choice in zip(texts, hypothesis.choices, strict=True)
+            for text, choice, weighed in zip(texts, hypothesis.choices, evidence, strict=True)
         )
-        return Caption(words, hypothesis.score, grid, hypothesis.logprob, hypothesis.finished)
+
+    def _agree(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> list[str]:
+        """Words with "an" for "a", or the reverse, before a noun that was read off the photo.
+
+        The article is chosen before the noun, by a decoder that may not know it.
+        """
+        agreed = [*texts]
+        for place, (noun, weighed) in enumerate(zip(texts[1:], evidence[1:], strict=True)):
+            article = self.vocabulary.article_of(noun)
+            if article is None or article not in self.vocabulary or weighed.recognized <= 0.5:
+                continue
+            if {article, texts[place]} == {"a", "an"}:
+                agreed[place] = article
+        return agreed
+
+
+def _different(captions: Sequence[Caption]) -> list[Caption]:
+    """The first of those with the same text.
+
+    Different words may make the same text: "coffee" and "pot", or the one word "coffee pot"; and
+    words may be the same once they agree.
+    """
+    found: dict[str, Caption] = {}
+    for caption in captions:
+        found.setdefault(str(caption), caption)
+    return list(found.values())
 
 
 def _changed(options: DecodingOptions | None, changes: dict[str, Any]) -> DecodingOptions:

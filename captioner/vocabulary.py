@@ -3,9 +3,9 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from nltk import word_tokenize
+from nltk import MWETokenizer, word_tokenize
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 
 from captioner.checks import short
@@ -14,8 +14,9 @@ PAD, START, END, UNK = "<pad>", "<sos>", "<eos>", "<unk>"
 SPECIALS = (PAD, START, END, UNK)
 PAD_ID, START_ID, END_ID, UNK_ID = range(len(SPECIALS))
 
-MAX_WORDS, MAX_CHARACTERS = 100_000, 100
-"""Of a vocabulary, and of a word in it."""
+MAX_WORDS, MAX_CHARACTERS, MAX_PARTS, MAX_CLASSES = 100_000, 100, 4, 100_000
+"""Words of a vocabulary; characters and space-separated parts of a word; classes with nouns."""
+ARTICLES = ("a", "an", "some")
 UNPRINTABLE = {"Cc", "Cs"}
 """Unicode's categories of control characters, and of lone surrogates, which cannot be printed."""
 REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
@@ -41,10 +42,14 @@ def detokenize(words: Sequence[str]) -> str:
 
 
 def is_word(text: str) -> bool:
-    """Whether a vocabulary may hold this: of reasonable length, and safe to display."""
+    """Whether a vocabulary may hold this: of reasonable length, and safe to display.
+
+    Single spaces may separate parts of it: "coffee pot" is one word of a vocabulary.
+    """
     return (
-        len(text) <= MAX_CHARACTERS
-        and text.split() == [text]
+        0 < len(text) <= MAX_CHARACTERS
+        and text.split(" ") == text.split()
+        and text.count(" ") < MAX_PARTS
         and not any(
             unicodedata.category(character) in UNPRINTABLE
             or unicodedata.bidirectional(character) in REORDERING
@@ -53,40 +58,71 @@ def is_word(text: str) -> bool:
     )
 
 
+class Noun(NamedTuple):
+    """What a class of the encoder is called in captions."""
+
+    singular: str
+    plural: str
+    article: str
+    """Of the singular: one of ARTICLES."""
+
+
 class Vocabulary:
     """The words a model knows, with ids 0 to 3 for `<pad>`, `<sos>`, `<eos>`, `<unk>`."""
 
-    def __init__(self, words: Sequence[str], keep_punctuation: bool = True) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        keep_punctuation: bool = True,
+        class_nouns: Sequence[Sequence[str]] = (),
+    ) -> None:
         """Number the words, in the order given, after the special tokens.
 
         Args:
             words: distinct words, at least one, without the special tokens.
             keep_punctuation: how text is tokenized before it is encoded.
+            class_nouns: for each class that the encoder recognizes, in order, the singular and the
+                plural of the noun that names it, which are words of this vocabulary, and its
+                article.
 
         Raises:
             ValueError: there are none or too many, or one is not a word (see `is_word`), occurs
-                twice, or is a special token.
+                twice, or is a special token; or a class has no such noun.
         """
         if not 1 <= len(words) <= MAX_WORDS:
             raise ValueError(
                 f"the vocabulary must have from 1 to {MAX_WORDS} words, got {len(words)}"
             )
+        if len(class_nouns) > MAX_CLASSES:
+            raise ValueError(
+                f"the vocabulary must have nouns for at most {MAX_CLASSES} classes, "
+                f"got {len(class_nouns)}"
+            )
         for word in words:
             if not is_word(word):
                 raise ValueError(
                     f"the vocabulary's words must have from 1 to {MAX_CHARACTERS} characters, "
-                    f"without white space or control characters, got {short(word)}"
+                    f"in at most {MAX_PARTS} parts with single spaces between them, and no control "
+                    f"characters, got {short(word)}"
                 )
         self.words = (*SPECIALS, *words)
         self.keep_punctuation = keep_punctuation
+        known = set(words)
+        self.class_nouns = tuple(_noun(nouns, known) for nouns in class_nouns)
+        self._articles = {noun.singular: noun.article for noun in self.class_nouns}
         self._ids = {word: index for index, word in enumerate(self.words)}
+        self._join_phrases = _phrase_tokenizer(words).tokenize
         if len(self._ids) != len(self.words):
             twice = next(word for word, count in Counter(self.words).items() if count > 1)
             raise ValueError(f"the vocabulary holds the word {twice!r} twice")
 
     @classmethod
     def build(
-        cls, captions: Iterable[str], min_frequency: int = 2, keep_punctuation: bool = True
+        cls,
+        captions: Iterable[str],
+        min_frequency: int = 2,
+        keep_punctuation: bool = True,
+        phrases: Sequence[str] = (),
     ) -> "Vocabulary":
         """Collect the words seen at least `min_frequency` times, most frequent first.
 
@@ -94,13 +130,16 @@ class Vocabulary:
 
         Args:
             captions: caption texts, of the train split only.
+            phrases: what counts as one word, such as "coffee pot", where it is frequent enough.
 
         Raises:
             ValueError: min_frequency is under 1.
         """
         if min_frequency < 1:
             raise ValueError(f"min_frequency must be at least 1, got {min_frequency}")
-        counts = Counter(word for text in captions for word in tokenize(text, keep_punctuation))
+        texts = [tokenize(text, keep_punctuation) for text in captions]
+        counts = _count_phrases(texts, phrases)
+        counts = _count_phrases(texts, [p for p in phrases if counts[p] >= min_frequency])
         kept = [word for word, n in counts.items() if n >= min_frequency and is_word(word)]
         kept.sort(key=lambda word: (-counts[word], word))
         return cls(kept, keep_punctuation)
@@ -115,9 +154,13 @@ class Vocabulary:
         """The word's id; that of `<unk>`, if it is unknown."""
         return self._ids.get(word, UNK_ID)
 
+    def article_of(self, noun: str) -> str | None:
+        """The article of a noun that names a class, None of other words."""
+        return self._articles.get(noun)
+
     def tokenize(self, text: str) -> list[str]:
         """Split text into lower-case words as this vocabulary has them, known or not."""
-        return tokenize(text, self.keep_punctuation)
+        return self._join_phrases(tokenize(text, self.keep_punctuation))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a caption, from `<sos>` to `<eos>`; unknown words become `<unk>`."""
@@ -135,10 +178,13 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a checkpoint; `from_json` reads it back."""
-        return {
+        data: dict[str, Any] = {
             "words": list(self.words[len(SPECIALS) :]),
             "keep_punctuation": self.keep_punctuation,
         }
+        if self.class_nouns:
+            data["class_nouns"] = [list(nouns) for nouns in self.class_nouns]
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Vocabulary":
@@ -152,4 +198,29 @@ class Vocabulary:
             raise ValueError("a vocabulary needs 'words', a list of strings")
         if not isinstance(keep, bool):
             raise ValueError("a vocabulary needs 'keep_punctuation', true or false")
-        return cls(words, keep)
+        nouns = data.get("class_nouns", [])
+        if not isinstance(nouns, list) or not all(isinstance(pair, list) for pair in nouns):
+            raise ValueError("'class_nouns' of a vocabulary must be a list of lists of words")
+        return cls(words, keep, nouns)
+
+
+def _phrase_tokenizer(words: Iterable[str]) -> MWETokenizer:
+    """Joins the words of phrases, of which there may be none."""
+    return MWETokenizer([word.split(" ") for word in words if " " in word], separator=" ")
+
+
+def _count_phrases(texts: Iterable[Sequence[str]], phrases: Iterable[str]) -> Counter[str]:
+    join = _phrase_tokenizer(phrases).tokenize
+    return Counter(word for words in texts for word in join(words))
+
+
+def _noun(given: Sequence[str], words: set[str]) -> Noun:
+    forms, article = given[:2], given[2:]
+    if not all(isinstance(word, str) for word in given) or len(given) != 3:
+        raise ValueError(f"a class needs singular, plural and article, got {short(given)}")
+    if not words.issuperset(forms) or article[0] not in ARTICLES:
+        raise ValueError(
+            f"a class must have two words of the vocabulary and one of the articles "
+            f"{', '.join(ARTICLES)}, got {short(given)}"
+        )
+    return Noun(*given)

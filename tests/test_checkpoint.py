@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from captioner.checkpoint_files import (
     WEIGHTS_FILE,
     CheckpointError,
 )
-from tests.tiny_models import WORDS, build_model
+from tests.tiny_models import NOUNS, WORDS, build_model, build_pointing_model
 
 FILES = {CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE}
 
@@ -66,6 +67,43 @@ def test_a_loaded_model_says_what_the_saved_one_says(
     assert [caption.to_json() for caption in said_again] == [caption.to_json() for caption in said]
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_a_pointing_model_says_after_loading_what_it_said_before(
+    config: ModelConfig, photos: list[Image.Image], tmp_path: Path
+) -> None:
+    """With its nouns, recognizer, gate, temperature and summary of the training photos."""
+    model = build_pointing_model(config)
+    with torch.no_grad():
+        for tensor in model.parameters():  # so that storing it rounds nothing
+            tensor.copy_(tensor.half())
+    save_model(model, tmp_path / "checkpoint")
+    loaded = load_model(tmp_path / "checkpoint")
+    assert loaded.config == model.config
+    assert [tuple(noun) for noun in loaded.vocabulary.class_nouns] == list(NOUNS)
+    assert loaded.decoder.temperature == 1.5
+    said, again = model.generate_captions(photos), loaded.generate_captions(photos)
+    assert any(word.recognized > 0.5 for caption in said for word in caption.words)
+    assert [caption.to_json() for caption in again] == [caption.to_json() for caption in said]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_a_checkpoint_from_before_there_were_gates_loads_as_it_did(
+    model: ImageCaptioningModel, photos: list[Image.Image], saved: Path
+) -> None:
+    """Its files have no word of gates, recognizers, temperatures or summaries."""
+    said = [caption.to_json() for caption in load_model(saved).generate_captions(photos)]
+    data = json.loads((saved / CONFIG_FILE).read_text())
+    for field in ("recognizer_stages", "temperature", "photo_components"):
+        del data["model"][field]
+    (saved / CONFIG_FILE).write_text(json.dumps(data))
+    assert "class_nouns" not in json.loads((saved / VOCABULARY_FILE).read_text())
+    names = load_file(saved / WEIGHTS_FILE).keys()
+    assert not [name for name in names if re.search("pointing|recognizer|training_photos", name)]
+    loaded = load_model(saved)
+    assert loaded.config == model.config
+    assert [caption.to_json() for caption in loaded.generate_captions(photos)] == said
 
 
 def test_matrices_are_float16_on_disk_and_float32_in_memory(

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from captioner import EmbeddingLayer, LSTMWithAttention
 from captioner.beam_search import search
-from captioner.decoder import DecoderState, GridPosition, StepOutput
+from captioner.decoder import OWN, DecoderState, GridPosition, StepOutput
 from captioner.options import DecodingOptions
 from captioner.vocabulary import END_ID, PAD_ID, START_ID
 
@@ -206,8 +206,8 @@ def test_predictions_are_those_of_teacher_forcing_for_each_word_once(kind: str) 
 def step_alone(decoder: LSTMWithAttention, state: DecoderState, row: int, word: int) -> StepOutput:
     """The step of one row, with a memory of its own."""
     shared = len(state.hidden) // len(state.memory)
-    own = [tensor[row : row + 1] for tensor in (state.hidden, state.cell, state.context)]
-    read = [tensor[row // shared][None] for tensor in (state.memory, state.keys)]
+    own = [tensor[row : row + 1] for tensor in state[:OWN]]
+    read = [tensor[row // shared][None] for tensor in state[OWN:]]
     return decoder.step(torch.tensor([word]), DecoderState(*own, *read))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import app
@@ -26,7 +27,9 @@ from captioner.checkpoint_files import (
     CheckpointError,
 )
 from tests.conftest import Run
-from tests.tiny_models import WORDS, build_model
+from tests.test_vocabulary import HOSTILE_NOUNS
+from tests.test_vocabulary import NAMES as NOUN_WORDS
+from tests.tiny_models import NOUNS, WORDS, build_model, build_pointing_model
 
 ROOT = Path(__file__).parent.parent
 WIDTHS = ("embedding_size", "hidden_size", "attention_size", "projection_size")
@@ -118,6 +121,12 @@ def test_a_mean_or_deviation_that_is_not_three_numbers_within_reason_is_refused(
     [
         *((flag, value) for flag in ("position", "gate", "deep_output") for value in (1, "yes")),
         *(("dropout", value) for value in (True, "0.1", None, -0.1, 1, 10**400)),
+        *(("temperature", value) for value in (True, "x", None, 0, -1.0, 1e-9, 101, 10**400)),
+        *(
+            (field, value)
+            for field in ("recognizer_stages", "photo_components")
+            for value in (True, "2", 2.0, None, [2], -1, 8193, 10**9)
+        ),
         *(("attention_query", value) for value in (None, [], "never" * 1000)),
         *(("interpolation", value) for value in (None, [], "nearest" * 1000)),
         *(("resize", value) for value in (None, [], "crop" * 1000)),
@@ -221,6 +230,8 @@ def test_what_would_be_large_is_refused_before_it_is_built(
         bad("photo", image_size=4096): "config",
         bad("width", hidden_size=100_000): "config",
         bad("allowed width", hidden_size=8192, projection_size=8192): "shape",
+        bad("components", photo_components=8192, encoder="resnet50"): "names",
+        bad("stages", recognizer_stages=10**9): "config",
         bad("encoder", encoder="vit_giant_patch14_224", image_size=224): "parameters",
         bad("smaller encoder", encoder="vit_huge_patch14_224", image_size=224): "names",
         bad("regions", encoder="convmixer_768_32", image_size=1024): "regions",
@@ -334,7 +345,8 @@ def test_a_number_too_large_for_a_float_is_refused(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        5, None, ["dog"], "", "two words", "line\nbreak", "\x00", "\x1b[2J", "\u2028", "\ud800",
+        5, None, ["dog"], "", " ", "two  words", " lead", "trail ", "line\nbreak", "tab\tstop",
+        "no\xa0break", "a b c d e", "\x00", "\x1b[2J", "\u2028", "a\u2028b", "\ud800",
         "\u202egod", "d" * 101, "<unk>", "<sos>", "<pad>", "<eos>", "cat",
     ],
 )  # fmt: skip
@@ -351,6 +363,73 @@ def test_a_vocabulary_of_no_words_or_too_many_is_refused(
 ) -> None:
     write_vocabulary(checkpoint, words)
     assert f"must have from 1 to 100000 words, got {len(words)}" in str(refusal(checkpoint))
+
+
+@pytest.mark.parametrize("nouns", HOSTILE_NOUNS)
+def test_what_are_no_nouns_for_classes_is_refused(checkpoint: Path, nouns: Any) -> None:
+    data = {"words": NOUN_WORDS, "keep_punctuation": True, "class_nouns": nouns}
+    (checkpoint / VOCABULARY_FILE).write_text(json.dumps(data))
+    error = refusal(checkpoint)
+    assert error.code == "vocabulary"
+    assert len(str(error)) < 400
+
+
+@pytest.mark.parametrize(("count", "code"), [(100_001, "vocabulary"), (10**6, "file_size")])
+def test_nouns_for_too_many_classes_are_refused(checkpoint: Path, count: int, code: str) -> None:
+    """Each took the time to look through all words."""
+    data = {"words": ["dog"], "keep_punctuation": True, "class_nouns": [["dog", "dog", "a"]]}
+    text = json.dumps(data).replace('["dog", "dog", "a"]', ",".join(['["dog","dog","a"]'] * count))
+    (checkpoint / VOCABULARY_FILE).write_text(text)
+    assert refusal(checkpoint).code == code
+
+
+@pytest.fixture
+def pointing(checkpoint: Path, model: ImageCaptioningModel) -> Path:
+    """A checkpoint with nouns, recognizer, gate, temperature and summary."""
+    save_model(build_pointing_model(model.config), checkpoint)
+    return checkpoint
+
+
+def test_classes_that_the_weights_know_nothing_of_are_refused(
+    model: ImageCaptioningModel, checkpoint: Path
+) -> None:
+    data = model.vocabulary.to_json() | {"class_nouns": [["dog", "dog", "a"]] * 100_000}
+    (checkpoint / VOCABULARY_FILE).write_text(json.dumps(data, separators=(",", ":")))
+    assert refusal(checkpoint).code == "names"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"recognizer_stages": 6}, "config"),
+        ({"recognizer_stages": 3}, "names"),
+        ({"photo_components": 0}, "names"),
+        ({"photo_components": 8192}, "shape"),
+        ({"encoder": "test_vit", "image_size": 160, "recognizer_stages": 1}, "config"),
+    ],
+)
+def test_another_configuration_of_a_pointing_model_is_refused(
+    pointing: Path, changes: dict[str, Any], code: str
+) -> None:
+    change_config(pointing, **changes)
+    assert refusal(pointing).code == code
+
+
+def test_a_number_of_classes_other_than_the_weights_is_refused(pointing: Path) -> None:
+    data = json.loads((pointing / VOCABULARY_FILE).read_text())
+    data["class_nouns"].append(list(NOUNS[0]))
+    (pointing / VOCABULARY_FILE).write_text(json.dumps(data))
+    assert refusal(pointing).code == "shape"
+
+
+def test_a_mean_region_that_gives_no_probabilities_is_refused(pointing: Path) -> None:
+    """Such a checkpoint was loaded, and a word's probability without the photo was NaN."""
+    change_weights(pointing, "decoder.pointing.sharpness", torch.tensor(70.0))
+    change_weights(pointing, "decoder.pointing.classifier.bias", torch.zeros(len(NOUNS)))
+    mean_region = load_file(pointing / WEIGHTS_FILE)["training_photos.mean_region"]
+    assert load_model(pointing)
+    change_weights(pointing, "training_photos.mean_region", torch.full_like(mean_region, 1e8))
+    assert refusal(pointing).code == "output"
 
 
 @pytest.mark.parametrize("name", CHECKPOINT_FILES)
@@ -391,6 +470,20 @@ def test_a_backbone_with_tables_that_are_in_no_file_is_loaded_whole(
     assert tables.keys() - built.state_dict().keys()
     for name, table in loaded.named_buffers():
         assert torch.equal(table, tables[name]), name
+
+
+def test_such_a_backbone_may_have_a_summary_of_its_training_photos(
+    model: ImageCaptioningModel, photos: list[Image.Image], tmp_path: Path
+) -> None:
+    """The summary's tensors stayed without memory."""
+    config = replace(
+        model.config,
+        encoder="test_vit_relpos",
+        preprocess=PreprocessConfig(image_size=160),
+        photo_components=3,
+    )
+    save_model(build_model(config, model.vocabulary), tmp_path / "relpos")
+    assert load_model(tmp_path / "relpos").generate_caption(photos[0]).familiarity is not None
 
 
 def test_a_refusal_survives_pickling_as_between_processes(checkpoint: Path) -> None:

@@ -238,6 +238,26 @@ def test_several_captions_of_a_photo_differ_and_come_best_first(
     assert_same(best, found[1][0], exactly=False)
 
 
+def test_captions_of_different_words_and_the_same_text_are_given_once(
+    config: ModelConfig, photos: list[Image.Image]
+) -> None:
+    """ "coffee" and "pot" read as the one word "coffee pot" does."""
+    model = build_model(config, Vocabulary(["coffee", "pot", "coffee pot", "a"]))
+    with torch.no_grad():
+        model.decoder.output_bias[END_ID] += 1
+    options = {"num_captions": 99, "max_length": 2, "no_repeat_ngram": 0}
+    (captions,) = model.generate_n_best(photos[:1], **options)
+    texts = [str(caption) for caption in captions]
+    assert len(texts) == 4 + 4 * 4 - 1  # all of one word and of two, and one of them twice
+    assert len(set(texts)) == len(texts)
+    scores = [caption.score for caption in captions]
+    assert scores == sorted(scores, reverse=True)
+    (sampled,) = model.generate_n_best(photos[:1], temperature=9.0, **options)
+    assert len({str(caption) for caption in sampled}) == len(sampled) > 5
+    (few,) = model.generate_n_best(photos[:1], **(options | {"num_captions": 19, "beam_size": 99}))
+    assert [str(caption) for caption in few] == texts  # others have come in the place of the twin
+
+
 def test_ten_photos_at_beam_5_give_together_what_each_gives_alone(
     model: ImageCaptioningModel,
 ) -> None:
@@ -502,6 +522,9 @@ def test_a_model_learns_to_say_what_four_photos_show(
         ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
         ({"projection_size": -1}, "projection_size must be at least 0, got -1"),
         ({"dropout": 1.0}, "dropout must be from 0 to below 1, got 1.0"),
+        ({"temperature": float("nan")}, "temperature must be from 0.01 to 100, got nan"),
+        ({"recognizer_stages": -1}, "recognizer_stages must be at least 0, got -1"),
+        ({"photo_components": 9000}, "photo_components must be at most 8192, got 9000"),
         ({"attention_query": "never"}, "attention_query must be before or after, got 'never'"),
     ],
 )
