@@ -1,6 +1,7 @@
 """Phrases and boxes: whose words they are, and which regions of a view they cover."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from captioner.vocabulary import tokenize
 from train.boxes import Box, Coverage, Phrase, box_coverage, read_phrases
 from train.data import MIRRORED, UPRIGHT, CaptionedPhoto, Placement
 
+WORDS_ALONE = partial(tokenize, keep_punctuation=False)
 LEFT_HALF = Box(0.0, 0.0, 0.5, 1.0)
 CAPTION = "A dog 's t-shirt , worn by the man-in-black ."
 ANNOTATED: dict[str, Any] = {
@@ -34,7 +36,9 @@ def test_annotators_words_are_matched_with_ours(keep_punctuation: bool, tmp_path
     """They cut at apostrophes and hyphens elsewhere, and count punctuation marks."""
     path = write(tmp_path / "entities.json", [ANNOTATED])
     photos = [CaptionedPhoto("1.jpg", (CAPTION,))]
-    ((phrases,),) = read_phrases(path, photos, keep_punctuation).values()
+    ((phrases,),) = read_phrases(
+        path, photos, partial(tokenize, keep_punctuation=keep_punctuation)
+    ).values()
     assert [named(phrase, CAPTION, keep_punctuation) for phrase in phrases] == [
         ["a", "dog", "'s", "t-shirt"],
         ["the", "man-in-black"],
@@ -47,7 +51,7 @@ def test_captions_are_known_by_their_letters_in_whatever_order(tmp_path: Path) -
     other = {"words": ["Two", "men", "!"], "phrases": [[0, 1, [[0.1, 0.2, 0.3, 0.4]]]]}
     path = write(tmp_path / "entities.json", [other, ANNOTATED])
     texts = (CAPTION, "an unknown caption", "two  MEN .")
-    found = read_phrases(path, [CaptionedPhoto("1.jpg", texts)], keep_punctuation=False)
+    found = read_phrases(path, [CaptionedPhoto("1.jpg", texts)], WORDS_ALONE)
     assert [len(phrases) for phrases in found["1.jpg"]] == [2, 0, 1]
     assert found["1.jpg"][2] == (Phrase(0, 1, (Box(0.1, 0.2, 0.3, 0.4),)),)
 
@@ -55,14 +59,14 @@ def test_captions_are_known_by_their_letters_in_whatever_order(tmp_path: Path) -
 def test_a_phrase_of_punctuation_alone_names_nothing(tmp_path: Path) -> None:
     entry = {"words": ["a", "&", "b"], "phrases": [[1, 1, [[0, 0, 1, 1]]], [2, 2, [[0, 0, 1, 1]]]]}
     path = write(tmp_path / "entities.json", [entry])
-    found = read_phrases(path, [CaptionedPhoto("1.jpg", ("a & b",))], keep_punctuation=True)
+    found = read_phrases(path, [CaptionedPhoto("1.jpg", ("a & b",))], tokenize)
     assert [(phrase.first, phrase.last) for phrase in found["1.jpg"][0]] == [(2, 2)]
 
 
 def test_photos_without_annotations_are_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "entities.json", [ANNOTATED])
     photos = [CaptionedPhoto("2.jpg", (CAPTION,))]
-    assert read_phrases(path, photos, keep_punctuation=False) == {}
+    assert read_phrases(path, photos, WORDS_ALONE) == {}
 
 
 @pytest.mark.parametrize(
@@ -79,15 +83,15 @@ def test_photos_without_annotations_are_left_out(tmp_path: Path) -> None:
 def test_a_file_of_another_format_is_refused(captions: list[Any], tmp_path: Path) -> None:
     path = write(tmp_path / "entities.json", captions)
     with pytest.raises(ValueError, match=r"entities.json must hold, by photo name"):
-        read_phrases(path, [CaptionedPhoto("1.jpg", ("a",))], keep_punctuation=False)
+        read_phrases(path, [CaptionedPhoto("1.jpg", ("a",))], WORDS_ALONE)
 
 
 def test_a_file_that_is_no_json_or_missing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "entities.json").write_text("<annotation/>")
     with pytest.raises(ValueError, match="must hold, by photo name"):
-        read_phrases(tmp_path / "entities.json", [], keep_punctuation=False)
+        read_phrases(tmp_path / "entities.json", [], WORDS_ALONE)
     with pytest.raises(FileNotFoundError, match="no such file of phrase boxes"):
-        read_phrases(tmp_path / "gone.json", [], keep_punctuation=False)
+        read_phrases(tmp_path / "gone.json", [], WORDS_ALONE)
 
 
 def turned_by_90_degrees() -> Placement:

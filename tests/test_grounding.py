@@ -8,7 +8,7 @@ from torch import Tensor
 from captioner import ImageCaptioningModel
 from captioner.captions import Caption, Word
 from captioner.model import Features
-from captioner.vocabulary import START_ID
+from captioner.vocabulary import START_ID, tokenize
 from train.boxes import Box, Phrase
 from train.data import CaptionedPhoto
 from train.grounding import (
@@ -115,7 +115,7 @@ def test_generated_words_are_matched_to_phrases_of_any_reference_in_any_number()
     top = Box(0, 0, 1, 0.5)
     photo = CaptionedPhoto("a", ("two dogs run .", "a dog by a tree .", "grass"))
     phrases = ((Phrase(0, 1, (LEFT,)),), (Phrase(0, 1, (LEFT, top)), Phrase(3, 4, (RIGHT,))), ())
-    boxes = named_boxes(photo, phrases, keep_punctuation=True)
+    boxes = named_boxes(photo, phrases, tokenize)
     assert boxes == {"dog": (LEFT, top), "tree": (RIGHT,)}
     caption = caption_of({"a": hot(0, 0), "dog": hot(0, 3), "run": hot(0, 0), "trees": hot(0, 0)})
     wanted = compare(hot(0, 3), (LEFT, top)) + compare(hot(0, 0), (RIGHT,))

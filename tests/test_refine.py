@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 
 from captioner import ModelConfig, Vocabulary, save_model
 from captioner.decoder import TeacherForcingOutput
 from captioner.preprocessing import PreprocessConfig
 from captioner.vocabulary import END_ID, PAD_ID, START_ID, UNK_ID
 from tests.tiny_models import WORDS, build_model
+from tests.tiny_wordnet import write_wordnet
 from train.config import RefineConfig
 from train.data import CaptionedPhoto
 from train.metrics import CiderD
 from train.objective import caption_inputs
-from train.refine import Reward, policy_loss, refine, sample_captions
+from train.objects import ObjectFinder
+from train.refine import InventedPenalty, Reward, policy_loss, refine, sample_captions
+from train.wordnet import WordNet
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 VOCABULARY = Vocabulary(WORDS, keep_punctuation=False)
@@ -106,6 +110,34 @@ def test_the_reward_is_cider_d_on_the_train_splits_words_with_the_end_as_a_word(
     assert scores[0, 0] > scores[0, 1]
 
 
+def test_objects_that_no_reference_mentions_cost_reward(tmp_path: Path) -> None:
+    words = ["a", "dog", "truck", "hot dog", "man", "runs"]
+    vocabulary = Vocabulary(words, keep_punctuation=False)
+    finder = ObjectFinder(WordNet(write_wordnet(tmp_path)))
+    photos = [
+        CaptionedPhoto("a.jpg", ("a dog runs", "the bloodhound", "a domestic dog")),
+        CaptionedPhoto("b.jpg", ("a man", "the man runs")),
+    ]
+    plain = Reward(vocabulary, photos)
+    penalized = Reward(vocabulary, photos, penalty=InventedPenalty(finder, photos, 0.25))
+    texts = ["a dog runs", "a truck runs", "a truck a hot dog a truck"]
+    token_ids = pad_sequence(
+        [torch.tensor(vocabulary.encode(text)) for text in texts], batch_first=True
+    )
+
+    def lost(name: str) -> list[float]:
+        named = [(name, True)]
+        return (plain(token_ids, named) - penalized(token_ids, named))[0].tolist()
+
+    assert lost("a.jpg") == pytest.approx([0, 0.25, 0.5])
+    assert lost("b.jpg") == pytest.approx([0, 0, 0])  # two references do not mention enough
+
+
+def test_a_penalty_needs_a_wordnet(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--invented-penalty needs --wordnet"):
+        config(data, tmp_path, invented_penalty=0.1)
+
+
 def test_a_mirrored_photo_is_scored_against_mirrored_captions() -> None:
     vocabulary = Vocabulary(["left", "right", "dog"])
     photos = [CaptionedPhoto("a.jpg", ("dog left",)), CaptionedPhoto("b.jpg", ("cat",))]
@@ -179,7 +211,7 @@ def test_boxes_fall_on_the_regions_of_the_checkpoint(data: Path, tmp_path: Path)
     caption = {"words": ["the", "dog", "sleeps", "."], "phrases": phrases}
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps({f"{number}.jpg": {"captions": [caption]} for number in range(12)}))
-    refine(config(data, tmp_path, boxes=boxes, cross_entropy=0.5, epochs=1))
+    refine(config(data, tmp_path, boxes=(boxes,), cross_entropy=0.5, epochs=1))
     assert rows_of(tmp_path / "run")[1]["train_box"] > 0
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train.fit
+from captioner.vocabulary import tokenize
 from tests.colour_walls import COLOURS, common, rows_of
 from train.__main__ import main
 from train.batches import Draw, Flickr30kDataset
@@ -290,7 +291,7 @@ def test_a_report_of_several_sets_has_one_for_each_as_if_alone(
     names = [path.parent.name for path in both["captions"]]
     assert list(report["sets"]) == names
     walls, floors = (report["sets"][name] for name in names)
-    assert floors.keys() == {"settings", "scores", "diversity", "deletion"}
+    assert floors.keys() == {"settings", "scores", "diversity", "calibration", "deletion"}
     assert (walls["settings"]["photos"], floors["settings"]["photos"]) == (4, 2)
     assert floors["deletion"]["photos"] == 1
     rows = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text().splitlines()]
@@ -300,7 +301,7 @@ def test_a_report_of_several_sets_has_one_for_each_as_if_alone(
     alone = {key: value[:1] for key, value in both.items()}
     single = evaluate(replace(settings, **alone, captions_output=None))
     assert single.keys() == walls.keys()
-    for part in ("settings", "scores", "attention", "deletion"):
+    for part in ("settings", "scores", "calibration", "attention", "deletion"):
         assert single[part] == walls[part]
 
 
@@ -310,7 +311,9 @@ def test_boxes_may_be_in_several_files(config: FitConfig, data: Path, tmp_path: 
     paths[0].write_text(json.dumps({name: boxes[name] for name in boxes if name < "5"}))
     paths[1].write_text(json.dumps({name: boxes[name] for name in boxes if name >= "5"}))
     photos = load_split(config, "train")
-    assert find_phrases(paths, photos, False) == read_phrases(data / "boxes.json", photos, False)
+    assert find_phrases(paths, photos, tokenize) == read_phrases(
+        data / "boxes.json", photos, tokenize
+    )
 
 
 def test_every_stage_takes_several_sets_by_flags(both: Both) -> None:

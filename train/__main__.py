@@ -5,10 +5,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from train.calibrate import calibrate
 from train.config import (
     RECIPES,
+    CalibrateConfig,
     EvaluateConfig,
     FitConfig,
+    PointConfig,
     PrepareConfig,
     PublishConfig,
     RefineConfig,
@@ -17,6 +20,7 @@ from train.evaluate import evaluate
 from train.features import prepare
 from train.fit import fit
 from train.flags import add_flags, from_flags
+from train.point import point
 from train.publish import publish
 from train.refine import refine
 
@@ -32,6 +36,8 @@ STAGES = {
     "prepare": Stage(prepare, PrepareConfig),
     "fit": Stage(fit, FitConfig),
     "refine": Stage(refine, RefineConfig),
+    "point": Stage(point, PointConfig),
+    "calibrate": Stage(calibrate, CalibrateConfig),
     "evaluate": Stage(evaluate, EvaluateConfig),
     "publish": Stage(publish, PublishConfig),
 }

@@ -21,16 +21,18 @@ from torch.utils.data import (
 from captioner.model import ImageCaptioningModel
 from captioner.vocabulary import END_ID, PAD_ID, Vocabulary
 from train.boxes import Coverage, find_phrases
-from train.config import TrainingConfig
+from train.config import DecoderStageConfig, TrainingConfig
 from train.data import (
     CaptionedPhoto,
     PhotoFiles,
     PhotoSource,
     Placement,
+    Split,
     has_sides,
     swap_sides,
 )
 from train.features import FeatureCache
+from train.sets import load_split
 from train.spelling import correct, find_misspellings
 
 
@@ -189,7 +191,7 @@ def build_dataset(
         source = PhotoFiles(photos, preprocess, augmentation)
     cover = None
     if config.boxes:
-        phrases = find_phrases(config.boxes, photos, model.vocabulary.keep_punctuation)
+        phrases = find_phrases(config.boxes, photos, model.vocabulary.tokenize)
         grid = model.encoder.grid(preprocess.image_size)
         cover = Coverage(phrases, grid, config.box_words == "all")
     misspellings = None
@@ -205,6 +207,58 @@ def build_dataset(
         config.seed,
         cover,
         misspellings,
+    )
+
+
+def stage_dataset(
+    config: DecoderStageConfig,
+    model: ImageCaptioningModel,
+    split: Split,
+    correct_spelling: bool = False,
+    random_views: bool = False,
+) -> Flickr30kDataset:
+    """The photos of a split with all their captions, for the stages that change a checkpoint.
+
+    Args:
+        random_views: of cached features; photos are given as they are.
+
+    Raises:
+        FileNotFoundError, ValueError: features or photos are missing or do not fit the model.
+    """
+    photos = load_split(config, split, config.limit)
+    source: PhotoSource = PhotoFiles(photos, model.config.preprocess)
+    if config.features is not None:
+        source = FeatureCache(config.features, random_views=random_views)
+        source.require(model.encoder, model.config.preprocess)
+        kept = 0 if model.recognizer is None else model.recognizer.num_stages
+        if kept > source.left:
+            raise ValueError(
+                f"the cached features leave {source.left} stages to run, but {kept} are kept as "
+                f"pretrained; run python -m train prepare with --stages-left {kept}, into another "
+                "folder"
+            )
+    misspellings = None
+    if correct_spelling:
+        captions = (text for photo in photos for text in photo.captions)
+        misspellings = find_misspellings(captions, model.vocabulary)
+    return Flickr30kDataset(
+        photos,
+        model.vocabulary,
+        source,
+        config.max_length,
+        group_captions=True,
+        seed=config.seed,
+        misspellings=misspellings,
+    )
+
+
+def in_order(config: DecoderStageConfig, dataset: Flickr30kDataset) -> "DataLoader[Batch]":
+    """All examples once, in batches."""
+    return DataLoader(
+        dataset,
+        batch_size=config.batch_photos,
+        num_workers=config.workers,
+        collate_fn=collate,  # type: ignore[arg-type]
     )
 
 

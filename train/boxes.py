@@ -4,7 +4,7 @@ Knows annotation files, words and region grids; knows nothing of models.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captioner.vocabulary import tokenize
 from train.data import UPRIGHT, CaptionedPhoto, Placement
 
 SMALLEST_VISIBLE_SHARE = 0.3
@@ -43,9 +42,12 @@ class Phrase(NamedTuple):
 
 Phrases = tuple[Phrase, ...]
 
+Tokenize = Callable[[str], list[str]]
+"""Splits a caption into words, as `Vocabulary.tokenize`."""
+
 
 def read_phrases(
-    path: Path, photos: Sequence[CaptionedPhoto], keep_punctuation: bool
+    path: Path, photos: Sequence[CaptionedPhoto], tokenize: Tokenize
 ) -> dict[str, tuple[Phrases, ...]]:
     """Read the boxed phrases of photos' captions.
 
@@ -53,7 +55,7 @@ def read_phrases(
         path: JSON, by photo name `{"captions": [{"words": [...], "phrases": [[first word, last
             word, [[x0, y0, x1, y1], ...]], ...]}, ...]}`, boxes as fractions of the photo.
         photos: whose phrases are wanted.
-        keep_punctuation: whether punctuation marks count as words.
+        tokenize: how the captions whose words are counted are split.
 
     Returns:
         By photo name, the phrases of each of the photo's captions, in the captions' order; of a
@@ -68,7 +70,7 @@ def read_phrases(
     try:
         annotated = json.loads(path.read_text(encoding="utf-8"))
         return {
-            photo.name: _phrases_of(photo, annotated[photo.name]["captions"], keep_punctuation)
+            photo.name: _phrases_of(photo, annotated[photo.name]["captions"], tokenize)
             for photo in photos
             if photo.name in annotated
         }
@@ -80,17 +82,17 @@ def read_phrases(
 
 
 def find_phrases(
-    paths: Iterable[Path], photos: Sequence[CaptionedPhoto], keep_punctuation: bool
+    paths: Iterable[Path], photos: Sequence[CaptionedPhoto], tokenize: Tokenize
 ) -> dict[str, tuple[Phrases, ...]]:
     """Read the phrases of several files, see `read_phrases`; of a photo in two, the last one's."""
     found: dict[str, tuple[Phrases, ...]] = {}
     for path in paths:
-        found |= read_phrases(path, photos, keep_punctuation)
+        found |= read_phrases(path, photos, tokenize)
     return found
 
 
 def _phrases_of(
-    photo: CaptionedPhoto, captions: Iterable[Any], keep_punctuation: bool
+    photo: CaptionedPhoto, captions: Iterable[Any], tokenize: Tokenize
 ) -> tuple[Phrases, ...]:
     """Captions are matched by their letters: annotators' and our words are cut differently."""
     annotated = {_letters(" ".join(entry["words"])): entry for entry in captions}
@@ -99,7 +101,7 @@ def _phrases_of(
         entry = annotated.get(_letters(text))
         phrases: list[Phrase] = []
         if entry is not None:
-            word_at = _word_of_letter(tokenize(text, keep_punctuation))
+            word_at = _word_of_letter(tokenize(text))
             starts = np.cumsum([0, *(len(_letters(word)) for word in entry["words"])])
             for first, last, boxes in entry["phrases"]:
                 begin, end = int(starts[first]), int(starts[last + 1]) - 1

@@ -17,6 +17,11 @@ RECIPE_HELP = "defaults of the other flags: those listed here, or the classic on
 
 Augmentation = Literal["none", "classic", "strong"]
 
+CLASS_NOUNS_HELP = (
+    "CSV of the nouns that name the encoder's classes (class, word, plural, article, kind), whose "
+    "phrases, such as coffee pot, then count as words"
+)
+
 FROM_PHOTOS = Condition("without --features", lambda config: config.features is None)
 WITH_PHOTOS = Condition(
     "without --features or with --samples",
@@ -30,10 +35,14 @@ WITH_BOXES_AND_CROSS_ENTROPY = Condition(
     "with --boxes and --cross-entropy above 0",
     lambda config: bool(config.boxes) and config.cross_entropy > 0,
 )
+WITH_PENALTY = Condition(
+    "with --invented-penalty above 0", lambda config: config.invented_penalty > 0
+)
 WITH_FINE_TUNING = Condition("with --finetune-stages", lambda config: config.finetune_stages > 0)
 WITH_ADAMW = Condition("with --optimizer adamw", lambda config: config.optimizer == "adamw")
 WITH_RANDOM_VIEWS = Condition("with --views above 2", lambda config: config.views > 2)
 FROM_SCRATCH = Condition("without --start-from", lambda config: config.start_from is None)
+WITH_NAMED_PHOTOS = Condition("with --named-photos", lambda config: config.named_photos is not None)
 WITH_REPO = Condition("with --repo", lambda config: config.repo is not None)
 
 
@@ -98,6 +107,7 @@ class PrepareConfig(LoadingConfig):
     image_size: int = setting(256, "side of the encoder's input in pixels")
     min_frequency: int = setting(5, "fewest occurrences of a word in the train captions")
     keep_punctuation: bool = setting(False, "keep punctuation marks as words")
+    class_nouns: Path | None = setting(None, CLASS_NOUNS_HELP)
     views: int = setting(12, "views per training photo: unchanged, mirrored, then random ones")
     augmentation: Literal["classic", "strong"] = setting(
         "strong", "random changes of the training photos", WITH_RANDOM_VIEWS
@@ -223,6 +233,7 @@ class FitConfig(TrainingConfig):
         5, "fewest occurrences of a word in the train captions", FROM_PHOTOS
     )
     keep_punctuation: bool = setting(False, "keep punctuation marks as words", FROM_PHOTOS)
+    class_nouns: Path | None = setting(None, CLASS_NOUNS_HELP, FROM_PHOTOS)
     embedding_size: int = setting(300, "width of word vectors")
     hidden_size: int = setting(512, "width of the LSTM")
     attention_size: int = setting(256, "width of the attention")
@@ -250,6 +261,14 @@ class RefineConfig(TrainingConfig):
     cross_entropy: float = setting(
         0.2, "weight of teacher forcing on the reference captions beside the reward"
     )
+    invented_penalty: float = setting(
+        0.0, "reward lost by each object in a caption that no reference mentions"
+    )
+    wordnet: Path | None = setting(
+        None,
+        "folder of WordNet 3.0's noun files, such as Debian's /usr/share/wordnet",
+        WITH_PENALTY,
+    )
     patience: int = setting(3, "epochs without a better val score after which to stop")
     epochs: int = setting(6, "largest number of passes over the train photos")
     batch_photos: int = setting(32, "photos in a batch")
@@ -274,6 +293,73 @@ class RefineConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, {"sampled_captions": 2, "patience": 1, "cross_entropy": 0})
+        require_at_least(self, {"invented_penalty": 0})
+        if self.invented_penalty and self.wordnet is None:
+            raise ValueError("--invented-penalty needs --wordnet, to tell which words are objects")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderStageConfig(LoadingConfig):
+    """What the stages that change a finished checkpoint have in common."""
+
+    checkpoint: Path = setting(MISSING, "checkpoint folder to start from")
+    output: Path = setting(MISSING, "folder for the new checkpoint")
+    photos: tuple[Path, ...] = setting((), "folder of the photos; once per data set", FROM_PHOTOS)
+    features: Path | None = setting(None, "cached features; without them photos are encoded anew")
+    batch_photos: int = setting(32, "photos in a batch")
+    max_length: int = setting(20, "words kept of a caption")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, {"batch_photos": 1, "max_length": 1})
+        if self.features is None and not self.photos:
+            raise ValueError("this stage needs --features or --photos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointConfig(DecoderStageConfig):
+    """Teach a checkpoint to name what its encoder recognizes (a pointing gate)."""
+
+    class_nouns: Path = setting(
+        MISSING,
+        "CSV of the nouns that name the encoder's classes (class, word, plural, article, kind)",
+    )
+    encoder_weights: str = setting(
+        "pretrained", "weight file with the classifier; by default an installed package or the Hub"
+    )
+    recognizer_stages: int = setting(
+        2, "last stages of the encoder that were fine-tuned, to be kept as pretrained too"
+    )
+    correct_spelling: bool = setting(True, "correct misspelled rare words of the train captions")
+    hidden: float = setting(
+        0.5, "share of words at which the vocabulary may not name what is recognized"
+    )
+    opening: float = setting(
+        1.0, "what is added to the gate's logit after training, so that more is named"
+    )
+    epochs: int = setting(3, "passes over the words")
+    batch_words: int = setting(512, "words in a batch")
+    lr: float = setting(3e-3, "highest learning rate")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, {"recognizer_stages": 0, "epochs": 1, "batch_words": 1})
+        require_share(self, "hidden")
+        if self.lr <= 0:
+            raise ValueError(f"lr must be above 0, got {self.lr}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateConfig(DecoderStageConfig):
+    """Fit a checkpoint's temperature on val, and summarize its train photos."""
+
+    photo_components: int = setting(
+        256, "principal components of the train photos to keep, to tell what is familiar; 0: none"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least(self, {"photo_components": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +386,25 @@ class EvaluateConfig(DataConfig):
     deletion_photos: int = setting(
         100, "photos of each data set in the deletion test, the first ones; 0 skips the test"
     )
+    wordnet: Path | None = setting(
+        None,
+        "folder of WordNet 3.0's noun files (Debian's wordnet-base: /usr/share/wordnet), to find "
+        "objects in captions that no reference mentions",
+    )
+    named_photos: Path | None = setting(
+        None,
+        "folder of photos of things of known classes, to see whether captions name them and "
+        "whether the model finds them less familiar than those of the data sets; needs "
+        "--named-labels and --wordnet",
+    )
+    named_labels: Path | None = setting(
+        None,
+        "CSV of their classes (photo, class, synset, label)",
+        WITH_NAMED_PHOTOS,
+    )
+    closed_gate: bool = setting(
+        False, "close the checkpoint's pointing gate, to measure what it changes"
+    )
     output: Path | None = setting(None, "JSON file for the report")
     captions_output: Path | None = setting(None, "JSON Lines file for captions and references")
 
@@ -308,6 +413,10 @@ class EvaluateConfig(DataConfig):
         if self.features is None and not self.photos:
             raise ValueError("evaluate needs --features or --photos")
         require_at_least(self, {"bootstrap": 0, "deletion_photos": 0})
+        if self.named_photos is not None:
+            for name in ("named_labels", "wordnet"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"--named-photos needs --{name.replace('_', '-')}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,6 +459,7 @@ CLASSIC: dict[str, Any] = {
     "image_size": 224,
     "min_frequency": 2,
     "keep_punctuation": True,
+    "class_nouns": None,
     "correct_spelling": False,
     "augmentation": "classic",
     "views": 6,

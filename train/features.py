@@ -22,6 +22,7 @@ from captioner.encoder import FeatureExtractor
 from captioner.images import load_image
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import Vocabulary
+from train.class_nouns import phrases, read_nouns
 from train.config import FitConfig, PrepareConfig
 from train.data import (
     MIRRORED,
@@ -79,7 +80,8 @@ def build_vocabulary(config: PrepareConfig | FitConfig) -> Vocabulary:
     """The words of the train split's captions; of no other split, and whatever the limit."""
     photos = load_split(config, "train")
     captions = (caption for photo in photos for caption in photo.captions)
-    return Vocabulary.build(captions, config.min_frequency, config.keep_punctuation)
+    joined = () if config.class_nouns is None else phrases(read_nouns(config.class_nouns))
+    return Vocabulary.build(captions, config.min_frequency, config.keep_punctuation, joined)
 
 
 class Row(NamedTuple):

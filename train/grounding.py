@@ -16,9 +16,9 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner.captions import Caption
 from captioner.model import Features, ImageCaptioningModel
 from captioner.occlusion import Decoder, hide_regions, word_probabilities
-from captioner.vocabulary import PAD_ID, tokenize
+from captioner.vocabulary import PAD_ID
 from train.bootstrap import Array, measure, ratio
-from train.boxes import Box, Phrases, box_coverage
+from train.boxes import Box, Phrases, Tokenize, box_coverage
 from train.data import CaptionedPhoto
 
 ATTENTION_SCORES = ("mass", "uniform_mass", "pointing", "uniform_pointing")
@@ -109,20 +109,20 @@ def compare_references(
 
 
 def named_boxes(
-    photo: CaptionedPhoto, phrases: Sequence[Phrases], keep_punctuation: bool
+    photo: CaptionedPhoto, phrases: Sequence[Phrases], tokenize: Tokenize
 ) -> dict[str, Boxes]:
     """The boxes of all phrases of a photo's captions that end with the same word.
 
     Args:
         phrases: of each of the photo's captions.
-        keep_punctuation: whether the phrases count punctuation marks as words.
+        tokenize: how the captions whose words the phrases count are split.
 
     Returns:
         By the word's stem, which is the same for singular and plural of most nouns.
     """
     found: dict[str, dict[Box, None]] = {}
     for text, named in zip(photo.captions, phrases, strict=False):
-        words = tokenize(text, keep_punctuation)
+        words = tokenize(text)
         for phrase in named:
             found.setdefault(_stem(words[phrase.last]), {}).update(dict.fromkeys(phrase.boxes))
     return {stem: tuple(boxes) for stem, boxes in found.items()}

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from captioner.vocabulary import tokenize
 from train.bootstrap import measure, ratio
-from train.nouns import phrases, split_phrases, vague_offsets
 from train.wordnet import Synset, WordNet
+from train.wordnet_nouns import phrases, split_phrases, vague_offsets
 
 LEVELS = 5
 """A class may be named by what stands up to so many hypernyms above it."""

@@ -138,7 +138,7 @@ def encode_batch(
     # A CPU takes three times as long for the gradient of depthwise convolutions in bfloat16.
     slow = torch.device(config.device).type == "cpu" and model.encoder.unfrozen_stages > 0
     with autocast(config, allowed=not slow):
-        return model.encoder(batch.photos.to(config.device), left)
+        return model.regions(batch.photos.to(config.device), left)
 
 
 def autocast(config: TrainingConfig, allowed: bool = True) -> torch.autocast:

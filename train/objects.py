@@ -12,8 +12,8 @@ import numpy as np
 
 from captioner.vocabulary import tokenize
 from train.bootstrap import Array, measure, ratio
-from train.nouns import split_phrases, vague_offsets
 from train.wordnet import WordNet
+from train.wordnet_nouns import split_phrases, vague_offsets
 
 ANIMAL, ARTIFACT, COMMUNICATION, FOOD, PERSON, PLANT = "05", "06", "10", "13", "18", "20"
 """Lexicographer files, see lexnames(5WN)."""

@@ -26,12 +26,16 @@ from train.config import RefineConfig
 from train.data import CaptionedPhoto, has_sides, swap_sides
 from train.metrics import CiderD
 from train.objective import autocast, caption_inputs, caption_losses, encode_batch
+from train.objects import ObjectFinder
 from train.optim import TrainingState
 from train.runs import join_processes, open_run, read_state
 from train.sets import load_split
 from train.spelling import correct
 from train.validation import BEST_FOLDER, KEPT_SCORE, Validator
+from train.wordnet import WordNet
 
+ENOUGH_REFERENCES = 3
+"""Fewer do not mention enough of a photo to say that something is not on it."""
 NEVER_SAMPLED = (PAD_ID, START_ID, UNK_ID)
 
 
@@ -56,7 +60,11 @@ def refine(config: RefineConfig) -> Path:
     model.encoder.unfreeze(config.finetune_stages, config.finetune_statistics)
     _set_dropout(model, config.dropout)
     train_set = build_dataset(config, train_photos, model, training=True)
-    reward = Reward(model.vocabulary, train_photos, train_set.misspellings)
+    penalty = None
+    if config.wordnet is not None:
+        finder = ObjectFinder(WordNet(config.wordnet))
+        penalty = InventedPenalty(finder, train_photos, config.invented_penalty)
+    reward = Reward(model.vocabulary, train_photos, train_set.misspellings, penalty)
     state = TrainingState.build(config, model, steps_per_epoch(config, train_set, 1))
     history = read_state(run, state) if config.resume else []
     validator = Validator(config, run, model, len(history))
@@ -85,8 +93,9 @@ class Reward:
         vocabulary: Vocabulary,
         photos: Sequence[CaptionedPhoto],
         misspellings: Mapping[str, str] | None = None,
+        penalty: "InventedPenalty | None" = None,
     ) -> None:
-        self._vocabulary = vocabulary
+        self._vocabulary, self._penalty = vocabulary, penalty
         self._references: dict[tuple[str, bool], list[tuple[str, ...]]] = {}
         for photo in photos:
             texts = [correct(text, misspellings or {}) for text in photo.captions]
@@ -110,18 +119,44 @@ class Reward:
             names: of the B photos, and whether they are mirrored.
 
         Returns:
-            (B, K), 0 to 10.
+            (B, K), at most 10.
         """
         samples = len(token_ids) // len(names)
-        words = self._vocabulary.words
         scores = [
-            self._scorer.score(
-                tuple(words[token_id] for token_id in row if token_id not in NEVER_SAMPLED),
-                self._references[names[number // samples]],
-            )
+            self._score(row, names[number // samples])
             for number, row in enumerate(token_ids.tolist())
         ]
         return torch.tensor(scores).view(len(names), samples)
+
+    def _score(self, token_ids: Sequence[int], photo: tuple[str, bool]) -> float:
+        said = (self._vocabulary.words[i] for i in token_ids if i not in NEVER_SAMPLED)
+        words = tuple(part for word in said for part in word.split(" "))
+        score = self._scorer.score(words, self._references[photo])
+        if self._penalty is not None:
+            score -= self._penalty(photo[0], " ".join(words).removesuffix(END))
+        return score
+
+
+class InventedPenalty:
+    """What captions lose by naming objects that no reference mentions, see `train.objects`."""
+
+    def __init__(
+        self, finder: ObjectFinder, photos: Sequence[CaptionedPhoto], weight: float
+    ) -> None:
+        """Read the references; photos with fewer than ENOUGH_REFERENCES of them are left alone."""
+        self._finder, self._weight = finder, weight
+        self._mentions = {
+            photo.name: finder.mentions(photo.captions)
+            for photo in photos
+            if len(photo.captions) >= ENOUGH_REFERENCES
+        }
+
+    def __call__(self, name: str, caption: str) -> float:
+        """The penalty of a photo's caption."""
+        if (mentions := self._mentions.get(name)) is None:
+            return 0.0
+        things = self._finder.objects(caption)
+        return self._weight * sum(not mentions.cover(thing) for thing in things)
 
 
 def refine_epoch(
@@ -238,7 +273,8 @@ def _stack_padded(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _only(output: TeacherForcingOutput, wanted: Tensor) -> TeacherForcingOutput:
-    return TeacherForcingOutput(*(tensor[wanted] for tensor in output))
+    rows, steps, logits, alphas = (tensor[wanted] for tensor in output[:4])
+    return TeacherForcingOutput(rows, steps, logits, alphas)
 
 
 def _is_over(config: RefineConfig, history: Sequence[dict[str, Any]]) -> bool:
