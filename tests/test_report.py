@@ -58,6 +58,58 @@ def test_each_table_says_what_was_measured() -> None:
     ]
 
 
+def measures() -> dict[str, Any]:
+    bins = [{"low": 0.8, "high": 13 / 15, "share": 1, "confidence": 0.84, "accuracy": 0.7}]
+    means = {name: measured(0.5) for name in ("error", "confidence", "accuracy")}
+    shares = {name: measured(0.5) for name in ("per_caption", "captions", "objects_share")}
+    return {
+        "invented": {"1": {"objects": 9, **shares}},
+        "calibration": {"words": 7, **means, "bins": bins},
+    }
+
+
+def named() -> dict[str, Any]:
+    shares = {name: measured(0.5) for name in ("named", "named_beyond_dogs", "false_dogs")}
+    medians = {"known_median": 0.5, "unknown_median": 0.25}
+    familiarity = {"known": 7, "unknown": 2, "auroc": measured(0.75), **medians}
+    return {
+        "named": {"1": {"photos": 2, "beyond_dogs": 1, **shares}},
+        "familiarity": {"walls": familiarity},
+    }
+
+
+def test_the_tables_of_one_set_are_followed_by_those_of_named_photos() -> None:
+    tables = table({**report(), **measures(), **named()}).split("\n\n")
+    assert [text[2:].split(" |")[0] for text in tables] == [
+        "val, 7 photos",
+        "captions",
+        "invented objects",
+        "attention, %",
+        "deletion, 7 photos, 70 words",
+        "calibration, %",
+        "confidence, %",
+        "2 named photos, %",
+        "familiarity",
+    ]
+    assert "| references | 7 | 50.0 |" in tables[5]
+
+
+def test_of_several_sets_each_has_its_heading_and_the_named_photos_theirs() -> None:
+    """The named photos are the same for all sets."""
+    tables = table({"sets": {"walls": report(), "floors": measures()}, **named()})
+    headings = [line for line in tables.splitlines() if line.startswith("## ")]
+    assert headings == ["## walls", "## floors", "## named photos"]
+    assert "## named photos\n\n| 2 named photos, % |" in tables
+    assert "named photos" not in table({"sets": {"walls": report(), "floors": measures()}})
+
+
+def test_scores_say_that_the_gate_was_closed() -> None:
+    closed = {**report(), "settings": {"split": "val", "photos": 7, "closed_gate": True}}
+    assert table(closed).startswith("| val, 7 photos, gate closed |")
+    closed["settings"]["closed_gate"] = False
+    assert table(closed).startswith("| val, 7 photos |")
+
+
 def test_what_was_not_measured_has_no_table() -> None:
     short = {name: report()[name] for name in ("settings", "scores", "diversity")}
     assert len(table(short).split("\n\n")) == 2

@@ -10,11 +10,23 @@ from typing import Any
 import pytest
 
 from tests.colour_walls import common
+from tests.painted import write_painted
+from tests.tiny_wordnet import write_wordnet
 from train.__main__ import STAGES, main
-from train.config import EvaluateConfig, FitConfig, PrepareConfig, PublishConfig, RefineConfig
+from train.calibrate import calibrate
+from train.config import (
+    CalibrateConfig,
+    EvaluateConfig,
+    FitConfig,
+    PointConfig,
+    PrepareConfig,
+    PublishConfig,
+    RefineConfig,
+)
 from train.evaluate import evaluate
 from train.features import prepare
 from train.fit import fit
+from train.point import point
 from train.refine import refine
 
 RECORDERS_OF_NOTHING = ("dataclasses", "train.config", "train.flags")
@@ -61,14 +73,20 @@ def test_fit_refine_and_evaluate_read_all_of_their_settings(
         name: getattr(from_photos, name)
         for name in ("captions", "splits", "photos", "device", "runs", "boxes", "augmentation")
     }
+    wordnet = fit_config.runs / "wordnet"
+    wordnet.mkdir()
     refining = RefineConfig(
         **given,
+        invented_penalty=0.1,
+        wordnet=write_wordnet(wordnet),
         name="refined",
         start_from=fit_config.runs / "run" / "best",
         epochs=1,
         finetune_stages=1,
     )
     assert unread(RefineConfig, (refine, refining)) == set()
+    labels = wordnet / "labels.csv"
+    labels.write_text("photo,class,synset,label\n0.jpg,0,n02088466,bloodhound\n")
     evaluation = EvaluateConfig(
         checkpoint=refining.start_from,
         captions=(data / "results.csv",),
@@ -77,8 +95,35 @@ def test_fit_refine_and_evaluate_read_all_of_their_settings(
         bootstrap=10,
         deletion_photos=1,
         beam_sizes=(1,),
+        wordnet=wordnet,
+        named_photos=data / "photos",
+        named_labels=labels,
     )
     assert unread(EvaluateConfig, (evaluate, evaluation)) == set()
+
+
+def test_point_and_calibrate_read_all_of_their_settings(tmp_path: Path) -> None:
+    """`calibrate --autocast` had no effect."""
+    painted = write_painted(tmp_path / "painted")
+    given: dict[str, Any] = {
+        "captions": (painted / "results.csv",),
+        "splits": (painted,),
+        "photos": (painted / "photos",),
+        "checkpoint": painted / "checkpoint",
+        "device": "cpu",
+        "limit": 6,
+        "autocast": True,
+    }
+    pointing = PointConfig(
+        **given,
+        output=tmp_path / "pointed",
+        class_nouns=painted / "nouns.csv",
+        encoder_weights=str(painted / "encoder.pth"),
+        epochs=1,
+    )
+    assert unread(PointConfig, (point, pointing)) == set()
+    calibration = CalibrateConfig(**given, output=tmp_path / "calibrated", photo_components=3)
+    assert unread(CalibrateConfig, (calibrate, calibration)) == set()
 
 
 def test_publish_reads_all_of_its_settings() -> None:
@@ -90,6 +135,8 @@ def test_publish_reads_all_of_its_settings() -> None:
 FIT = ["fit", "--captions=c", "--name=n"]
 REFINE = ["refine", "--captions=c", "--name=n", "--start-from=s"]
 EVALUATE = ["evaluate", "--captions=c", "--features=f"]
+POINT = ["point", "--captions=c", "--checkpoint=k", "--output=o", "--class-nouns=n"]
+CALIBRATE = ["calibrate", "--captions=c", "--checkpoint=k", "--output=o"]
 PREPARE = ["prepare", "--captions=c", "--photos=p", "--features=f"]
 
 
@@ -112,8 +159,12 @@ PREPARE = ["prepare", "--captions=c", "--photos=p", "--features=f"]
         ([*REFINE, "--photos=p", "--cross-entropy=0"], "--label-smoothing=0.2", "--cross-entropy"),
         ([*REFINE, "--photos=p", "--cross-entropy=0"], "--doubly-stochastic=1", "--cross-entropy"),
         ([*REFINE, "--photos=p"], "--box-weight=1", "with --boxes and --cross-entropy"),
+        ([*REFINE, "--photos=p"], "--wordnet=w", "with --invented-penalty above 0"),
         (EVALUATE, "--photos=p", "without --features"),
+        (EVALUATE, "--named-labels=l", "with --named-photos"),
         ([*PREPARE, "--views=2"], "--augmentation=classic", "with --views above 2"),
+        ([*POINT, "--features=f"], "--photos=p", "without --features"),
+        ([*CALIBRATE, "--features=f"], "--photos=p", "without --features"),
         (["publish", "--space=a/b"], "--photo=p", "with --repo"),
         (["publish", "--space=a/b"], "--checkpoint=c", "with --repo"),
         (["publish", "--space=a/b"], "--revision=r", "with --repo"),
@@ -142,6 +193,30 @@ def test_refine_refuses_settings_that_its_checkpoint_decides(
         main([*REFINE, "--photos=p", flag])
     assert stop.value.code == 2
     assert f"unrecognized arguments: {flag}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (POINT, "this stage needs --features or --photos"),
+        (CALIBRATE, "this stage needs --features or --photos"),
+        ([*POINT, "--photos=p", "--hidden=1"], "hidden must be at least 0 and below 1, got 1.0"),
+        ([*POINT, "--photos=p", "--lr=0"], "lr must be above 0, got 0.0"),
+        ([*POINT, "--photos=p", "--epochs=0"], "epochs must be at least 1, got 0"),
+        ([*POINT, "--photos=p", "--batch-words=0"], "batch_words must be at least 1, got 0"),
+        ([*POINT, "--photos=p", "--recognizer-stages=-1"], "recognizer_stages must be at least 0"),
+        ([*CALIBRATE, "--photos=p", "--photo-components=-1"], "photo_components must be at least"),
+        ([*CALIBRATE, "--photos=p", "--batch-photos=0"], "batch_photos must be at least 1, got 0"),
+        ([*CALIBRATE, "--photos=p", "--max-length=0"], "max_length must be at least 1, got 0"),
+    ],
+)
+def test_wrong_settings_of_a_stage_that_changes_a_checkpoint_are_refused(
+    command: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", STAGES)

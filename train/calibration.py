@@ -15,8 +15,8 @@ from train.bootstrap import Array, Tally, measure
 BINS = 15
 """Of equal width, from 0 to 1."""
 
-TEMPERATURES = tuple(np.geomspace(0.25, 4, 33).tolist())
-"""Those that are tried; the fitted one lies between them."""
+TEMPERATURES = tuple(np.geomspace(0.25, 4, 81).tolist())
+"""Those that are tried."""
 
 
 def count_bins(confidence: np.ndarray[Any, Any], correct: np.ndarray[Any, Any]) -> Array:
@@ -115,25 +115,26 @@ class Fit(NamedTuple):
 
     temperature: float
     """What logits are to be divided by."""
-    nll: float
-    """Mean negative log-likelihood of the words, in nats, at the best temperature tried."""
-    nll_before: float
+    error: float
+    """The expected calibration error at it, 0 to 1."""
+    error_before: float
     """The same at temperature 1."""
 
 
 @torch.inference_mode()
 def fit_temperature(batches: Iterable[tuple[Tensor, Tensor]]) -> Fit:
-    """Find the temperature at which words are most probable; it changes no word's rank.
+    """Find the temperature at which the most probable word is right as often as it is probable.
 
-    Reads the batches once and keeps none. The likelihood is smooth in the temperature: a parabola
-    through the best of `TEMPERATURES` and its neighbours has its minimum.
+    It changes no word's rank. Guo et al. minimise the negative log-likelihood, which most of all
+    heeds words that the model gave little probability; here the error itself is minimised. Reads
+    the batches once and keeps none.
 
     Args:
         batches: logits or log-probabilities (W, V), of which some may be -inf, and the ids (W,) of
             the words that the references have there.
 
     Returns:
-        At most the highest and at least the lowest of `TEMPERATURES`.
+        One of `TEMPERATURES`.
 
     Raises:
         ValueError: there is no word.
@@ -141,26 +142,16 @@ def fit_temperature(batches: Iterable[tuple[Tensor, Tensor]]) -> Fit:
     Source: Guo et al. 2017 (arXiv:1706.04599), sec. 4.2, temperature scaling.
     """
     tried = (1.0, *TEMPERATURES)
-    sums = np.zeros(len(tried))
-    words = 0
+    counts = np.zeros((len(tried), BINS, 3))
     for logits, targets in batches:
-        words += len(targets)
-        wanted = logits.gather(1, targets.unsqueeze(1)).squeeze(1)  # (W,)
+        highest, words = logits.max(dim=1)
+        correct = (words == targets).cpu().numpy()
         for index, temperature in enumerate(tried):
-            logprobs = wanted / temperature - (logits / temperature).logsumexp(dim=1)
-            sums[index] -= logprobs.double().sum().item()
-    if not words:
+            logprobs = highest / temperature - (logits / temperature).logsumexp(dim=1)
+            confidence = logprobs.double().exp().clamp(max=1).cpu().numpy()
+            counts[index] += count_bins(confidence, correct)
+    if not counts.any():
         raise ValueError("a temperature is fitted to at least one word, got none")
-    before, *losses = (sums / words).tolist()
-    best = int(np.argmin(losses))
-    return Fit(_lowest(losses, best), losses[best], before)
-
-
-def _lowest(losses: Sequence[float], best: int) -> float:
-    """Where a parabola through the losses about the best, over log temperature, is lowest."""
-    if not 0 < best < len(losses) - 1:
-        return TEMPERATURES[best]
-    left, middle, right = losses[best - 1 : best + 2]
-    step = np.log(TEMPERATURES[1] / TEMPERATURES[0])
-    shift = (left - right) / (left - 2 * middle + right) / 2
-    return float(TEMPERATURES[best] * np.exp(shift * step))
+    before, *errors = expected_calibration_error(counts).tolist()
+    best = int(np.argmin(errors))
+    return Fit(TEMPERATURES[best], errors[best], before)

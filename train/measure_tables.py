@@ -6,7 +6,7 @@ Knows the scores, and nothing of how they came.
 from collections.abc import Mapping
 from typing import Any
 
-from train.report import _cell, _label, _markdown
+from train.markdown import cell, label, markdown, percents
 
 Scores = Mapping[str, Mapping[str, Any]]
 
@@ -19,8 +19,8 @@ def named_table(scores: Scores) -> str:
         f"of {first['beyond_dogs']:,} beyond dogs": "named_beyond_dogs",
         "a false dog": "false_dogs",
     }
-    rows = [[_label(way), *_percents(found, columns)] for way, found in scores.items()]
-    return _markdown([f"{first['photos']:,} named photos, %", *columns], rows)
+    rows = [[label(way), *percents(found, columns)] for way, found in scores.items()]
+    return markdown([f"{first['photos']:,} named photos, %", *columns], rows)
 
 
 def invented_table(scores: Scores) -> str:
@@ -28,14 +28,14 @@ def invented_table(scores: Scores) -> str:
     columns = {"captions with one, %": "captions", "of the objects, %": "objects_share"}
     rows = [
         [
-            _label(way),
+            label(way),
             f"{found['objects']:,}",
-            _cell(found["per_caption"], 1, places=2),
-            *_percents(found, columns),
+            cell(found["per_caption"], 1, places=2),
+            *percents(found, columns),
         ]
         for way, found in scores.items()
     ]
-    return _markdown(["invented objects", "objects", "per caption", *columns], rows)
+    return markdown(["invented objects", "objects", "per caption", *columns], rows)
 
 
 def calibration_table(scores: Scores) -> str:
@@ -46,9 +46,9 @@ def calibration_table(scores: Scores) -> str:
         "accuracy": "accuracy",
     }
     rows = [
-        [name, f"{found['words']:,}", *_percents(found, columns)] for name, found in scores.items()
+        [name, f"{found['words']:,}", *percents(found, columns)] for name, found in scores.items()
     ]
-    return _markdown(["calibration, %", "words", *columns], rows)
+    return markdown(["calibration, %", "words", *columns], rows)
 
 
 def reliability_table(scores: Mapping[str, Any]) -> str:
@@ -59,7 +59,7 @@ def reliability_table(scores: Mapping[str, Any]) -> str:
         + [f"{100 * found[name]:.1f}" for name in ("share", "confidence", "accuracy")]
         for found in scores["bins"]
     ]
-    return _markdown(["confidence, %", *columns], rows)
+    return markdown(["confidence, %", *columns], rows)
 
 
 def familiarity_table(scores: Scores) -> str:
@@ -69,18 +69,14 @@ def familiarity_table(scores: Scores) -> str:
             name,
             f"{found['known']:,}",
             f"{found['unknown']:,}",
-            _cell(found["auroc"], 1, places=3),
+            cell(found["auroc"], 1, places=3),
             _median(found["known_median"]),
             _median(found["unknown_median"]),
         ]
         for name, found in scores.items()
     ]
     header = ["familiarity", "known", "unknown", "AUROC", "median, known", "median, unknown"]
-    return _markdown(header, rows)
-
-
-def _percents(found: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
-    return [_cell(found[name], 100) for name in columns.values()]
+    return markdown(header, rows)
 
 
 def _median(value: float | None) -> str:

@@ -1,27 +1,19 @@
 """The Markdown tables of an evaluation's report. Knows the report, and nothing of how it came."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
-from train.bootstrap import Measurement
+from train.markdown import cell, label, markdown, percents
+from train.measure_tables import (
+    calibration_table,
+    familiarity_table,
+    invented_table,
+    named_table,
+    reliability_table,
+)
 
 REFERENCES = "references"
-"""Row of the attention at people's own words."""
-
-
-def table(report: dict[str, Any]) -> str:
-    """All tables of a report; those of what was not measured are left out.
-
-    Of several data sets' reports, each set's tables stand under a heading.
-    """
-    if "sets" in report:
-        return "\n\n".join(f"## {name}\n\n{table(part)}" for name, part in report["sets"].items())
-    tables = [score_table(report), diversity_table(report)]
-    if "attention" in report:
-        tables.append(attention_table(report))
-    if "deletion" in report:
-        tables.append(deletion_table(report))
-    return "\n\n".join(tables)
+"""Row of what was measured at people's own words."""
 
 
 def score_table(report: dict[str, Any]) -> str:
@@ -29,9 +21,9 @@ def score_table(report: dict[str, Any]) -> str:
     scores = report["scores"]
     names = list(next(iter(scores.values())))
     rows = [
-        [_label(way), *(_cell(found[name], 1) for name in names)] for way, found in scores.items()
+        [label(way), *(cell(found[name], 1) for name in names)] for way, found in scores.items()
     ]
-    return _markdown([_split(report), *names], rows)
+    return markdown([_split(report), *names], rows)
 
 
 def diversity_table(report: dict[str, Any]) -> str:
@@ -44,11 +36,11 @@ def diversity_table(report: dict[str, Any]) -> str:
         "trigram twice": "repeated_trigram",
     }
     rows = [
-        [_label(way), f"{found['distinct_words']:,}", f"{found['mean_length']:.1f}"]
+        [label(way), f"{found['distinct_words']:,}", f"{found['mean_length']:.1f}"]
         + [f"{found[name]:.1%}".replace("%", " %") for name in shares.values()]
         for way, found in report["diversity"].items()
     ]
-    return _markdown(["captions", "distinct words", "mean length", *shares], rows)
+    return markdown(["captions", "distinct words", "mean length", *shares], rows)
 
 
 def attention_table(report: dict[str, Any]) -> str:
@@ -60,11 +52,10 @@ def attention_table(report: dict[str, Any]) -> str:
         "of a random region": "uniform_pointing",
     }
     rows = [
-        [_label(way), f"{found['words']:,}"]
-        + [_cell(found[name], 100) for name in columns.values()]
+        [label(way), f"{found['words']:,}", *percents(found, columns)]
         for way, found in report["attention"].items()
     ]
-    return _markdown(["attention, %", "words", *columns], rows)
+    return markdown(["attention, %", "words", *columns], rows)
 
 
 def deletion_table(report: dict[str, Any]) -> str:
@@ -77,31 +68,44 @@ def deletion_table(report: dict[str, Any]) -> str:
         "most attended / random": ("ratio", 1),
     }
     title = f"deletion, {found['photos']:,} photos, {found['words']:,} words"
-    cells = [_cell(found[name], scale) for name, scale in columns.values()]
-    cells[-1] = _cell(found["ratio"], 1, places=2)
-    return _markdown([title, *columns], [["drop of probability, %", *cells]])
+    cells = [cell(found[name], scale) for name, scale in columns.values()]
+    cells[-1] = cell(found["ratio"], 1, places=2)
+    return markdown([title, *columns], [["drop of probability, %", *cells]])
 
 
 def _split(report: dict[str, Any]) -> str:
     settings = report["settings"]
-    return f"{settings['split']}, {settings['photos']} photos"
+    gate = ", gate closed" if settings.get("closed_gate") else ""
+    return f"{settings['split']}, {settings['photos']} photos{gate}"
 
 
-def _label(way: str) -> str:
-    return {"1": "greedy", REFERENCES: REFERENCES}.get(way, f"beam {way}")
+def _calibration_tables(report: dict[str, Any]) -> str:
+    scores = report["calibration"]
+    return f"{calibration_table({REFERENCES: scores})}\n\n{reliability_table(scores)}"
 
 
-def _cell(found: Measurement, scale: float, places: int = 1) -> str:
-    value, low, high = (found[name] for name in ("value", "low", "high"))
-    if value is None:
-        return "-"
-    text = f"{scale * value:.{places}f}"
-    if low is None or high is None:
-        return text
-    return f"{text} ± {scale * (high - low) / 2:.{places}f}"
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "scores": score_table,
+    "diversity": diversity_table,
+    "invented": lambda report: invented_table(report["invented"]),
+    "attention": attention_table,
+    "deletion": deletion_table,
+    "calibration": _calibration_tables,
+    "named": lambda report: named_table(report["named"]),
+    "familiarity": lambda report: familiarity_table(report["familiarity"]),
+}
+"""By the part of a report that they show, in the order in which they are printed."""
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [" | ".join(cells) for cells in (header, *rows)]
-    lines.insert(1, "|".join(["---"] * len(header)))
-    return "\n".join([f"| {lines[0]} |", f"|{lines[1]}|", *(f"| {line} |" for line in lines[2:])])
+def table(report: dict[str, Any]) -> str:
+    """All tables of a report; those of what was not measured are left out.
+
+    Of several data sets' reports, each set's tables stand under a heading, and so do those of what
+    was measured once for all of them.
+    """
+    tables = "\n\n".join(show(report) for part, show in TABLES.items() if part in report)
+    if "sets" not in report:
+        return tables
+    sections = [(name, table(part)) for name, part in report["sets"].items()]
+    sections += [("named photos", tables)] if tables else []
+    return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections)

@@ -20,7 +20,7 @@ from captioner.visualization import attention_sheet
 from train.batches import Flickr30kDataset, build_dataset, build_loader
 from train.config import TrainingConfig
 from train.data import CaptionedPhoto
-from train.evaluate import caption_photos
+from train.findings import caption_photos
 from train.metrics import Scorer
 from train.objective import Objective, count
 from train.optim import TrainingState
