@@ -123,7 +123,7 @@ sys.exit(main())
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "hat" in done.stdout
+    assert "uniform" in done.stdout
     assert len(list(tmp_path.glob("*/*"))) == 2
 
 
@@ -146,4 +146,4 @@ def test_an_installed_package_captions_with_the_released_checkpoint(
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "hat" in done.stdout
+    assert "uniform" in done.stdout

@@ -64,6 +64,7 @@ def test_the_classic_recipe_has_exactly_the_classic_values() -> None:
         "max_length": 30,
         "min_frequency": 2,
         "keep_punctuation": True,
+        "class_nouns": None,
         "correct_spelling": False,
         "ema_decay": 0.0,
         "val_beam_size": 1,

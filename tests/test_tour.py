@@ -29,7 +29,7 @@ def test_each_of_the_ten_cells_runs_and_shows_what_it_announces(
 
     caption: Caption = names["caption"]
     assert printed[1] == f"{caption}\n"
-    assert "hat" in str(caption)
+    assert "uniform" in str(caption)
     for line, word in zip(printed[2].splitlines(), caption.words, strict=True):
         assert line.startswith(f"{word.text:12} ")
     assert isinstance(names["sheet"], Figure)

@@ -75,20 +75,30 @@ def _section(language: str, report: dict[str, Any] | None, grid: Sequence[int]) 
 def _scores(say: Any, report: dict[str, Any] | None) -> str:
     if report is None:
         return f"<p>{say('about_no_scores')}</p>"
-    measured = report["scores"][BEAM]
-    cells = "".join(
-        f"<tr><th scope='row'>{name}</th><td>{measured[name]['value']:.1f}</td>"
-        f"<td>± {(measured[name]['high'] - measured[name]['low']) / 2:.1f}</td></tr>"
+    sets: dict[str, Any] = report.get("sets", {"": report})
+    photos = sum(of_set["settings"]["photos"] for of_set in sets.values())
+    names = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in sets)
+    head = f"<tr><td></td>{names}</tr>" if len(sets) > 1 else ""
+    rows = "".join(
+        f"<tr><th scope='row'>{name}</th>"
+        + "".join(f"<td>{_interval(of_set['scores'][BEAM][name])}</td>" for of_set in sets.values())
+        + "</tr>"
         for name in SCORES
     )
-    text = f"<p>{say('about_scores_text', photos=report['settings']['photos'])}</p>"
-    table = f"<table>{cells}</table>"
-    attention = report.get("attention", {}).get(BEAM)
-    if attention is None:
+    text = f"<p>{say('about_scores_text', photos=photos)}</p>"
+    table = f"<table>{head}{rows}</table>"
+    attention = next((of_set["attention"] for of_set in sets.values() if "attention" in of_set), {})
+    if BEAM not in attention:
         return text + table
-    shares = (attention["pointing"]["value"], attention["uniform_pointing"]["value"])
+    pointing = attention[BEAM]
+    shares = (pointing["pointing"]["value"], pointing["uniform_pointing"]["value"])
     value, chance = (f"{share:.0%}" for share in shares)
     return f"{text}{table}<p>{say('about_pointing', value=value, chance=chance)}</p>"
+
+
+def _interval(measured: dict[str, float]) -> str:
+    half = (measured["high"] - measured["low"]) / 2
+    return f"{measured['value']:.1f} ± {half:.1f}"
 
 
 def _picture(say: Any, grid: Sequence[int]) -> str:

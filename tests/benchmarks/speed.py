@@ -41,6 +41,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--against", help="another checkpoint, to compare whole captions with")
     parser.add_argument("--rounds", type=int, default=10)
     flags = parser.parse_args()
     model = load_model(flags.checkpoint)
@@ -56,6 +57,18 @@ def main() -> None:
         with torch.inference_mode():
             encoder(tensor)
 
+    if flags.against is not None:
+        other = load_model(flags.against)
+        show(
+            "photo in memory to caption, beam 3",
+            fastest(
+                {
+                    flags.against: lambda: other.generate_caption(photo),
+                    "this checkpoint": lambda: model.generate_caption(photo),
+                },
+                flags.rounds,
+            ),
+        )
     show(
         "encoder, one photo",
         fastest(

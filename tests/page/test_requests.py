@@ -157,10 +157,10 @@ def test_own_words_are_scored_as_the_library_scores_them(
     page = open_page(address)
     choose(page, HOPPER)
     expect_word(page, 0)
-    score(page, "a woman in a blue xylophone")
-    judged = model.score_caption(HOPPER, "a woman in a blue xylophone")
+    score(page, "a woman in a blue harpsichord")
+    judged = model.score_caption(HOPPER, "a woman in a blue harpsichord")
     expect(options(page)).to_have_text([word.text for word in judged.words])
-    expect(page.locator("#viewer .verdict")).to_contain_text("Unknown to the model: xylophone.")
+    expect(page.locator("#viewer .verdict")).to_contain_text("Unknown to the model: harpsichord.")
     for option, word in zip(options(page).all(), judged.words, strict=True):
         shade = float(option.evaluate("chip => chip.style.getPropertyValue('--sure')"))
         assert shade == pytest.approx(word.probability, abs=1e-3)

@@ -128,12 +128,15 @@ def written(report: Path) -> str:
 
 def test_the_section_about_the_model_tells_every_score_of_the_report(tmp_path: Path) -> None:
     report = json.loads(REPORT.read_text(encoding="utf-8"))
-    report["scores"]["3"]["CIDEr-D"]["value"] = 77.77
-    report["attention"]["3"]["pointing"]["value"] = 0.123
-    report["settings"]["photos"] = 4321
+    first, second = report["sets"].values()
+    first["scores"]["3"]["CIDEr-D"]["value"] = 77.77
+    second["scores"]["3"]["CIDEr-D"]["value"] = 88.88
+    first["attention"]["3"]["pointing"]["value"] = 0.123
+    first["settings"]["photos"], second["settings"]["photos"] = 4000, 321
     (tmp_path / "val.json").write_text(json.dumps(report), encoding="utf-8")
     html = written(tmp_path / "val.json")
-    assert html.count("77.8") == 2
+    assert html.count("77.8") == html.count("88.9") == 2
+    assert html.count(f">{list(report['sets'])[1]}<") == 2
     assert html.count("12%") == 2
     assert html.count("4321 photos") == 2
     assert "5 \u00d7 7" in html
@@ -147,7 +150,7 @@ def test_the_section_says_when_nothing_was_measured(tmp_path: Path) -> None:
 
 
 def test_scores_without_attention_are_told(tmp_path: Path) -> None:
-    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    (report, _) = json.loads(REPORT.read_text(encoding="utf-8"))["sets"].values()
     del report["attention"]
     (tmp_path / "val.json").write_text(json.dumps(report), encoding="utf-8")
     assert "CIDEr-D" in written(tmp_path / "val.json")
