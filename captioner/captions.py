@@ -5,7 +5,7 @@ compared, sent as JSON and read back.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -153,11 +153,13 @@ class Caption:
         Attention is rounded to 5 places, all other numbers to 4; `blind` and `familiarity` are null
         where they are None. `caption.schema.json`, beside this module, describes it.
         """
+        # Of the rounded logprob: what is read back then gives the same.
+        rounded = replace(self, logprob=round(self.logprob, SCORE_PLACES))
         return {
             "caption": str(self),
             "score": round(self.score, SCORE_PLACES),
             "logprob": round(self.logprob, SCORE_PLACES),
-            "perplexity": round(self.perplexity, SCORE_PLACES),
+            "perplexity": round(rounded.perplexity, SCORE_PLACES),
             "familiarity": _rounded(self.familiarity),
             "finished": self.finished,
             "grid": list(self.grid),

@@ -181,6 +181,12 @@ def test_what_is_no_caption_is_refused(
     assert caught.value.code == code
 
 
+def test_data_read_back_is_written_the_same() -> None:
+    for step in range(200):
+        data = Caption((), -1.0, (2, 2), -(1 + step / 999_983), True).to_json()
+        assert Caption.from_json(data).to_json() == data
+
+
 def test_perplexity_is_one_over_the_mean_probability_of_words_and_end() -> None:
     logprob = math.log(0.5) + math.log(0.25) + math.log(0.125)
     ended = Caption((DOG, DOG), -1.0, (2, 2), logprob)
