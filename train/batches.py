@@ -194,10 +194,7 @@ def build_dataset(
         phrases = find_phrases(config.boxes, photos, model.vocabulary.tokenize)
         grid = model.encoder.grid(preprocess.image_size)
         cover = Coverage(phrases, grid, config.box_words == "all")
-    misspellings = None
-    if training and config.correct_spelling:
-        captions = (text for photo in photos for text in photo.captions)
-        misspellings = find_misspellings(captions, model.vocabulary)
+    correct_spelling = training and config.correct_spelling
     return Flickr30kDataset(
         photos,
         model.vocabulary,
@@ -206,8 +203,13 @@ def build_dataset(
         group_captions,
         config.seed,
         cover,
-        misspellings,
+        _misspellings(photos, model.vocabulary) if correct_spelling else None,
     )
+
+
+def _misspellings(photos: Sequence[CaptionedPhoto], vocabulary: Vocabulary) -> dict[str, str]:
+    """The misspelled words of the photos' captions, see `spelling.find_misspellings`."""
+    return find_misspellings((text for photo in photos for text in photo.captions), vocabulary)
 
 
 def stage_dataset(
@@ -237,10 +239,6 @@ def stage_dataset(
                 f"pretrained; run python -m train prepare with --stages-left {kept}, into another "
                 "folder"
             )
-    misspellings = None
-    if correct_spelling:
-        captions = (text for photo in photos for text in photo.captions)
-        misspellings = find_misspellings(captions, model.vocabulary)
     return Flickr30kDataset(
         photos,
         model.vocabulary,
@@ -248,7 +246,7 @@ def stage_dataset(
         config.max_length,
         group_captions=True,
         seed=config.seed,
-        misspellings=misspellings,
+        misspellings=_misspellings(photos, model.vocabulary) if correct_spelling else None,
     )
 
 
