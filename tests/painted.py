@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -58,6 +59,18 @@ def write_painted(folder: Path) -> Path:
     torch.save(classifying_weights(preprocess), folder / "encoder.pth")
     save_model(train_model(folder / "encoder.pth", preprocess), folder / "checkpoint")
     return folder
+
+
+def stage_settings(painted: Path, output: Path) -> dict[str, Any]:
+    """What every stage that changes the checkpoint of `write_painted` needs to be told."""
+    return {
+        "captions": (painted / "results.csv",),
+        "splits": (painted,),
+        "photos": (painted / "photos",),
+        "checkpoint": painted / "checkpoint",
+        "output": output,
+        "device": "cpu",
+    }
 
 
 def write_nouns(path: Path) -> None:

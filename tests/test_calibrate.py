@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from captioner import load_model, save_model
-from tests.painted import KNOWN, UNHEARD, captions_of, paint, write_painted
+from tests.painted import KNOWN, UNHEARD, captions_of, paint, stage_settings, write_painted
 from train.__main__ import main
 from train.calibrate import calibrate
 from train.class_nouns import read_nouns
@@ -22,17 +22,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def configure(painted: Path, output: Path, **changes: Any) -> CalibrateConfig:
-    settings: dict[str, Any] = {
-        "captions": (painted / "results.csv",),
-        "splits": (painted,),
-        "photos": (painted / "photos",),
-        "checkpoint": painted / "checkpoint",
-        "output": output,
-        "device": "cpu",
-        "photo_components": 0,
-        **changes,
-    }
-    return CalibrateConfig(**settings)
+    return CalibrateConfig(**{**stage_settings(painted, output), "photo_components": 0, **changes})
 
 
 def plain_temperature(painted: Path, folder: Path) -> float:

@@ -13,7 +13,14 @@ from safetensors.torch import load_file
 from captioner import FeatureExtractor, load_model, save_model
 from captioner.checkpoint_files import VOCABULARY_FILE, WEIGHTS_FILE
 from captioner.encoder import load_classifier
-from tests.painted import KNOWN, UNHEARD, paint, with_closed_gate, write_painted
+from tests.painted import (
+    KNOWN,
+    UNHEARD,
+    paint,
+    stage_settings,
+    with_closed_gate,
+    write_painted,
+)
 from train.__main__ import main
 from train.class_nouns import read_nouns
 from train.config import PointConfig
@@ -27,15 +34,10 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def configure(painted: Path, output: Path, **changes: Any) -> PointConfig:
     settings: dict[str, Any] = {
-        "captions": (painted / "results.csv",),
-        "splits": (painted,),
-        "photos": (painted / "photos",),
-        "checkpoint": painted / "checkpoint",
-        "output": output,
+        **stage_settings(painted, output),
         "class_nouns": painted / "nouns.csv",
         "encoder_weights": str(painted / "encoder.pth"),
         "recognizer_stages": 1,
-        "device": "cpu",
         "epochs": 60,
         "batch_words": 64,
         "lr": 1e-2,

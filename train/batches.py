@@ -23,6 +23,7 @@ from captioner.vocabulary import END_ID, PAD_ID, Vocabulary
 from train.boxes import Coverage, find_phrases
 from train.config import DecoderStageConfig, TrainingConfig
 from train.data import (
+    Augmentation,
     CaptionedPhoto,
     PhotoFiles,
     PhotoSource,
@@ -181,18 +182,12 @@ def build_dataset(
     Raises:
         FileNotFoundError, ValueError: features, photos or boxes are missing or do not fit.
     """
-    source: PhotoSource
-    preprocess = model.config.preprocess
-    if config.features is not None:
-        source = FeatureCache(config.features, random_views=training)
-        source.require(model.encoder, preprocess)
-    else:
-        augmentation = config.augmentation if training else "none"
-        source = PhotoFiles(photos, preprocess, augmentation)
+    augmentation = config.augmentation if training else "none"
+    source = _open_source(config, photos, model, training, augmentation)
     cover = None
     if config.boxes:
         phrases = find_phrases(config.boxes, photos, model.vocabulary.tokenize)
-        grid = model.encoder.grid(preprocess.image_size)
+        grid = model.encoder.grid(model.config.preprocess.image_size)
         cover = Coverage(phrases, grid, config.box_words == "all")
     correct_spelling = training and config.correct_spelling
     return Flickr30kDataset(
@@ -205,6 +200,25 @@ def build_dataset(
         cover,
         _misspellings(photos, model.vocabulary) if correct_spelling else None,
     )
+
+
+def _open_source(
+    config: TrainingConfig | DecoderStageConfig,
+    photos: Sequence[CaptionedPhoto],
+    model: ImageCaptioningModel,
+    random_views: bool,
+    augmentation: Augmentation = "none",
+) -> PhotoSource:
+    """Cached features, with random views if wanted, or else the photos' files, augmented.
+
+    Raises:
+        FileNotFoundError, ValueError: features or photos are missing or do not fit the model.
+    """
+    if config.features is None:
+        return PhotoFiles(photos, model.config.preprocess, augmentation)
+    source = FeatureCache(config.features, random_views=random_views)
+    source.require(model.encoder, model.config.preprocess)
+    return source
 
 
 def _misspellings(photos: Sequence[CaptionedPhoto], vocabulary: Vocabulary) -> dict[str, str]:
@@ -228,10 +242,8 @@ def stage_dataset(
         FileNotFoundError, ValueError: features or photos are missing or do not fit the model.
     """
     photos = load_split(config, split, config.limit)
-    source: PhotoSource = PhotoFiles(photos, model.config.preprocess)
-    if config.features is not None:
-        source = FeatureCache(config.features, random_views=random_views)
-        source.require(model.encoder, model.config.preprocess)
+    source = _open_source(config, photos, model, random_views)
+    if isinstance(source, FeatureCache):
         kept = 0 if model.recognizer is None else model.recognizer.num_stages
         if kept > source.left:
             raise ValueError(
