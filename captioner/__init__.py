@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from captioner.captions import Caption, Occlusion, Word
+    from captioner.captions import Caption, Ending, Occlusion, Word
     from captioner.checkpoint import load_model, save_model
     from captioner.decoder import Attention, EmbeddingLayer, LSTMWithAttention
     from captioner.encoder import FeatureExtractor
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from captioner.options import DecodingOptions
     from captioner.photo_reader import PhotoReader
     from captioner.preprocessing import PreprocessConfig
+    from captioner.search_tree import SearchTree
     from captioner.vocabulary import Vocabulary
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Caption",
     "DecodingOptions",
     "EmbeddingLayer",
+    "Ending",
     "FeatureExtractor",
     "Features",
     "ImageCaptioningModel",
@@ -30,6 +32,7 @@ __all__ = [
     "PhotoError",
     "PhotoReader",
     "PreprocessConfig",
+    "SearchTree",
     "Vocabulary",
     "Word",
     "load_image",
@@ -38,7 +41,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "captions": ("Caption", "Occlusion", "Word"),
+    "captions": ("Caption", "Ending", "Occlusion", "Word"),
     "checkpoint": ("load_model", "save_model"),
     "decoder": ("Attention", "EmbeddingLayer", "LSTMWithAttention"),
     "encoder": ("FeatureExtractor",),
@@ -48,6 +51,7 @@ _MODULES = {
     "errors": ("PhotoError",),
     "photo_reader": ("PhotoReader",),
     "preprocessing": ("PreprocessConfig",),
+    "search_tree": ("SearchTree",),
     "vocabulary": ("Vocabulary",),
 }
 

@@ -3,6 +3,7 @@
 Shape letters are those of `captioner.model`; G is the number of beams of a photo.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from captioner.decoding import (
     sampling_search,
 )
 from captioner.options import DecodingOptions
+from captioner.search_tree import Candidate, SearchTree
 from captioner.vocabulary import END_ID
 
 
@@ -56,15 +58,41 @@ def beam_search(
     groups of beam_size each.
     """
     beams = Beams(state.num_rows, state.device, options, constraints)
+    _run(beams, step, state)
+    return beams.result()
+
+
+def trace_beam_search(
+    step: Step[S],
+    state: S,
+    options: DecodingOptions,
+    constraints: TokenConstraints,
+    names: Sequence[str],
+) -> SearchTree:
+    """Find out what a beam search considers for one photo; greedy search is a beam of one.
+
+    With diversity, the tree is of the beam that the best caption comes from.
+
+    Args:
+        step, options, constraints: as `Search`.
+        state: of one row.
+        names: the text of each token.
+    """
+    beams = Beams(state.num_rows, state.device, options, constraints, traced=True)
+    _run(beams, step, state)
+    return beams.tree(names)
+
+
+def _run(beams: "Beams", step: Step[S], state: S) -> None:
+    options = beams.options
     state = state.select(beams.initial_rows)
     for length in range(options.max_length + 1):
-        rules = rules_at(length, options, constraints)
+        rules = rules_at(length, options, beams.constraints)
         prediction, state = predict(step, state, beams.token_ids, rules)
         rows = beams.advance(prediction.logprobs, prediction.record(), length)
         if rows is None:
-            break
+            return
         state = state.select(rows)
-    return beams.result()
 
 
 class _Extension(NamedTuple):
@@ -76,6 +104,15 @@ class _Extension(NamedTuple):
     logprobs: list[float]
 
 
+class _Considered(NamedTuple):
+    """An extension that a beam considered."""
+
+    total: float
+    parent: int  # its place in the beam
+    token_id: int
+    logprob: float
+
+
 class Beams:
     """The hypotheses of B photos, in G beams of K for each photo: N = B * G * K rows."""
 
@@ -85,9 +122,9 @@ class Beams:
         device: torch.device,
         options: DecodingOptions,
         constraints: TokenConstraints,
+        traced: bool = False,
     ) -> None:
-        self.options = options
-        self.prefix_length = len(constraints.prefix)
+        self.options, self.constraints = options, constraints
         wanted = options.num_captions
         self.groups = wanted if options.diversity else 1
         self.size = options.beam_size if options.diversity else max(options.beam_size, wanted)
@@ -100,6 +137,9 @@ class Beams:
         self.diversity_penalty = torch.zeros(shape, device=device)
         """Taken off each hypothesis's total, for its place in the beam alone."""
         self.history: list[_Extension] = []
+        self.traced = traced
+        self.considered: list[list[list[_Considered]]] = []
+        """At each step, by each beam of the one photo, best first; if they are traced."""
         self.finished: list[list[list[Hypothesis]]] = [
             [[] for _ in range(self.groups)] for _ in range(num_photos)
         ]
@@ -115,18 +155,24 @@ class Beams:
         Returns:
             The row (N,) that each row extends; None when all beams are done.
         """
-        totals, penalty, parents, tokens = self._pick(logprobs, length)  # each (B, G, K)
+        picked = self._pick(logprobs, length)
+        if self.traced:
+            totals, _, parents, tokens = picked
+            self._trace(totals, parents, tokens, logprobs)
+        totals, penalty, parents, tokens = (part[:, :, : self.size] for part in picked)  # (B, G, K)
         ended = (totals > -torch.inf) & (tokens == END_ID)
         for photo, group, beam in ended.nonzero().tolist():
-            choices = self._trace_back(int(parents[photo, group, beam]))
-            self._finish(photo, group, choices, float(totals[photo, group, beam]), True)
+            row = int(parents[photo, group, beam])
+            ending = record.choice(row, END_ID, float(logprobs[row, END_ID]))
+            total = float(totals[photo, group, beam])
+            self._finish(photo, group, self._trace_back(row), ending, total)
         at_limit = length == self.options.max_length
         for photo, group in self._stopped(totals, at_limit):
             if not self.finished[photo][group]:
                 beam = int(self.totals[photo, group].argmax())
                 total = float(self.totals[photo, group, beam])
                 row = (photo * self.groups + group) * self.size + beam
-                self._finish(photo, group, self._trace_back(row), total, False)
+                self._finish(photo, group, self._trace_back(row), None, total)
         self.totals, self.diversity_penalty = totals.masked_fill(ended, -torch.inf), penalty
         for photo, beams in enumerate(self.finished):
             for group, hypotheses in enumerate(beams):
@@ -149,29 +195,66 @@ class Beams:
             for beams in self.finished
         ]
 
+    def tree(self, names: Sequence[str]) -> SearchTree:
+        """What the beam of the best hypothesis considered; as `trace_beam_search`."""
+        best = self.result()[0][0]
+        said = [*best.token_ids, END_ID] if best.finished else best.token_ids
+        trees = (self._grow(group, said, names) for group in range(self.groups))
+        return max(trees, key=lambda tree: sum(c.best for step in tree.steps for c in step))
+
+    def _grow(self, group: int, said: Sequence[int], names: Sequence[str]) -> SearchTree:
+        """What one beam considered; of a caption, the words that it kept are the best."""
+        steps: list[tuple[Candidate, ...]] = []
+        last: int | None = -1  # place of the caption's last word among the candidates
+        for length, considered in enumerate(self.considered):
+            at_limit = length == self.options.max_length
+            step: list[Candidate] = []
+            for place, (total, parent, token_id, logprob) in enumerate(considered[group]):
+                ended, kept = token_id == END_ID, place < self.size
+                if total == -math.inf or (at_limit and not ended):
+                    continue
+                parent = parent if length else -1
+                best = kept and parent == last and [token_id] == said[length : length + 1]
+                text = "" if ended else names[token_id]
+                step.append(Candidate(text, parent, math.exp(logprob), total, kept, ended, best))
+            last = next((place for place, candidate in enumerate(step) if candidate.best), None)
+            if step:
+                steps.append(tuple(step))
+        return SearchTree(tuple(steps))
+
     def _pick(self, logprobs: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The next totals, diversity penalties, parent rows and tokens, each (B, G, K)."""
+        """The next totals, diversity penalties, parent rows and tokens, best first.
+
+        Each (B, G, K), or (B, G, 2 K) if they are traced: those that are kept, and the next.
+        """
         num_photos = len(self.finished)
         vocab_size = logprobs.shape[1]
         candidates = self.totals.unsqueeze(3) + logprobs.view(*self.totals.shape, vocab_size)
+        count = 2 * self.size if self.traced else self.size
         counts = logprobs.new_zeros(num_photos, 1, vocab_size)  # uses by the groups before
         starts = torch.arange(num_photos, device=logprobs.device) * self.groups * self.size
         picked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for group in range(self.groups):
             before = self.diversity_penalty[:, group].unsqueeze(2)
             penalty = before + self.options.diversity * counts  # (B, K, V)
-            places = (candidates[:, group] - penalty).flatten(1).topk(self.size, dim=1).indices
-            totals = candidates[:, group].flatten(1).gather(1, places)  # (B, K)
+            places = (candidates[:, group] - penalty).flatten(1).topk(count, dim=1).indices
+            totals = candidates[:, group].flatten(1).gather(1, places)
             beams, tokens = places.div(vocab_size, rounding_mode="floor"), places % vocab_size
             parents = beams + starts.unsqueeze(1) + group * self.size
             picked.append((totals, penalty.flatten(1).gather(1, places), parents, tokens))
-            if length >= self.prefix_length:
-                alive = (totals > -torch.inf).to(counts.dtype)
-                counts.squeeze(1).scatter_add_(1, tokens, alive)
+            if length >= len(self.constraints.prefix):
+                kept, alive = tokens[:, : self.size], totals[:, : self.size] > -torch.inf
+                counts.squeeze(1).scatter_add_(1, kept, alive.to(counts.dtype))
         totals, penalty, parents, tokens = (
             torch.stack(part, dim=1) for part in zip(*picked, strict=True)
         )
         return totals, penalty, parents, tokens
+
+    def _trace(self, totals: Tensor, parents: Tensor, tokens: Tensor, logprobs: Tensor) -> None:
+        """Remember what `_pick` gave for one photo."""
+        parts = (totals, parents % self.size, tokens, logprobs[parents, tokens])
+        beams = zip(*(part[0].tolist() for part in parts), strict=True)
+        self.considered.append([[*map(_Considered, *columns)] for columns in beams])
 
     def _stopped(self, totals: Tensor, at_limit: bool) -> list[tuple[int, int]]:
         """The photos and groups that were live before this step and cannot be extended."""
@@ -180,9 +263,14 @@ class Beams:
         return [(photo, group) for photo, group in stopped.nonzero().tolist()]
 
     def _finish(
-        self, photo: int, group: int, choices: Sequence[Choice], total: float, finished: bool
+        self,
+        photo: int,
+        group: int,
+        choices: Sequence[Choice],
+        ending: Choice | None,
+        total: float,
     ) -> None:
-        hypothesis = Hypothesis.of(choices, total, finished, self.options.length_penalty)
+        hypothesis = Hypothesis.of(choices, ending, total, self.options.length_penalty)
         self.finished[photo][group].append(hypothesis)
 
     def _is_settled(self, finished: Sequence[Hypothesis], best_total: float) -> bool:

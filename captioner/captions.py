@@ -5,6 +5,7 @@ compared, sent as JSON and read back.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +29,7 @@ class CaptionError(CodedError):
         "malformed": "this is not a caption's data: {reason}",
         "alpha_shape": "the attention of {word!r} is of shape {got}, the caption's grid is {limit}",
         "share": "{field} must be from 0 to 1, got {got}",
+        "entropy": "entropy must be at least 0 and finite, got {got}",
         "place": "{field} must be from 0 to 1 (a share of the photo), got {got}",
         "no_attention": "the caption must have words with attention on {limit} regions, as "
         "generate_caption gives it; got {words} words on {got}",
@@ -56,6 +58,12 @@ class Word:
     blind: float | None = None
     """The word's probability, after the same words before it, when the model sees the mean region
     of its training photos in place of this photo; None for a model that keeps none."""
+    entropy: float | None = None
+    """Of the model's distribution over all words, after the words before this one, in nats: 0 is
+    certainty; None in captions of earlier versions."""
+    ending: float | None = None
+    """The probability that the caption ends here, in place of this word; None in captions of
+    earlier versions."""
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -76,7 +84,21 @@ class Word:
             self.known,
             self.recognized,
             self.blind,
+            self.entropy,
+            self.ending,
         )
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a caption, after its last word."""
+
+    probability: float
+    """That the caption ends there, 0 to 1."""
+    entropy: float
+    """Of the model's distribution there, in nats."""
+    alternatives: tuple[tuple[str, float], ...]
+    """The most probable words in place of the end, with their probabilities, best first."""
 
 
 class WordAttention(NamedTuple):
@@ -105,6 +127,8 @@ class Caption:
     familiarity: float | None = None
     """How like the training photos this photo is: the share of training photos that are less like
     the others, 0 to 1; None where the model keeps no training photos to compare with."""
+    ending: Ending | None = None
+    """Its end; None where it is not finished, and in captions of earlier versions."""
 
     def __str__(self) -> str:
         return detokenize([word.text for word in self.words])
@@ -150,8 +174,8 @@ class Caption:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data, as the command line and the page's endpoint give it.
 
-        Attention is rounded to 5 places, all other numbers to 4; `blind` and `familiarity` are null
-        where they are None. `caption.schema.json`, beside this module, describes it.
+        Attention is rounded to 5 places, all other numbers to 4; what is None is null.
+        `caption.schema.json`, beside this module, describes it.
         """
         # Of the rounded logprob: what is read back then gives the same.
         rounded = replace(self, logprob=round(self.logprob, SCORE_PLACES))
@@ -163,6 +187,13 @@ class Caption:
             "familiarity": _rounded(self.familiarity),
             "finished": self.finished,
             "grid": list(self.grid),
+            "ending": None
+            if self.ending is None
+            else {
+                "probability": _rounded(self.ending.probability),
+                "entropy": _rounded(self.ending.entropy),
+                "alternatives": _alternatives_json(self.ending.alternatives),
+            },
             "words": [
                 {
                     "text": word.text,
@@ -170,7 +201,9 @@ class Caption:
                     "probability": _rounded(word.probability),
                     "recognized": _rounded(word.recognized),
                     "blind": _rounded(word.blind),
-                    "alternatives": [[text, _rounded(p)] for text, p in word.alternatives],
+                    "entropy": _rounded(word.entropy),
+                    "ending": _rounded(word.ending),
+                    "alternatives": _alternatives_json(word.alternatives),
                     "alpha": [[round(float(a), ALPHA_PLACES) for a in row] for row in word.alpha],
                 }
                 for word in self.words
@@ -181,8 +214,8 @@ class Caption:
     def from_json(cls, data: Any) -> "Caption":
         """Read what `to_json` wrote, rounded as it is. Other keys are ignored.
 
-        Captions that were saved before there were `recognized`, `blind` and `familiarity` get the
-        defaults of these.
+        Captions that were saved before there were `recognized`, `blind`, `familiarity`, `entropy`
+        and `ending` get the defaults of these.
 
         Raises:
             CaptionError: a ValueError: the data is not a caption's, and why.
@@ -197,6 +230,7 @@ class Caption:
                 float(data["logprob"]),
                 bool(data["finished"]),
                 _optional_share(data, "familiarity"),
+                _ending_from_json(data.get("ending")),
             )
         except KeyError as error:
             raise CaptionError("missing", {"field": error.args[0]}) from error
@@ -252,20 +286,40 @@ def _correlation(first: Map, second: Map) -> float:
     return float(a @ b) / size if size > 1e-12 else 0.0
 
 
-def _rounded(probability: float | None) -> float | None:
-    return None if probability is None else round(probability, PROBABILITY_PLACES)
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, PROBABILITY_PLACES)
+
+
+def _alternatives_json(alternatives: Sequence[tuple[str, float]]) -> list[list[Any]]:
+    return [[text, _rounded(probability)] for text, probability in alternatives]
 
 
 def _word_from_json(data: dict[str, Any]) -> Word:
     return Word(
         str(data["text"]),
-        float(data["probability"]),
-        tuple((str(text), float(probability)) for text, probability in data["alternatives"]),
+        _share("probability", data["probability"]),
+        _alternatives_from_json(data["alternatives"]),
         np.array(data["alpha"], dtype=np.float32),
         bool(data["known"]),
         _share("recognized", data.get("recognized", 0.0)),
         _optional_share(data, "blind"),
+        None if data.get("entropy") is None else _entropy(data["entropy"]),
+        _optional_share(data, "ending"),
     )
+
+
+def _ending_from_json(data: dict[str, Any] | None) -> Ending | None:
+    if data is None:
+        return None
+    return Ending(
+        _share("probability", data["probability"]),
+        _entropy(data["entropy"]),
+        _alternatives_from_json(data["alternatives"]),
+    )
+
+
+def _alternatives_from_json(data: Iterable[Any]) -> tuple[tuple[str, float], ...]:
+    return tuple((str(text), _share("probability", share)) for text, share in data)
 
 
 def _optional_share(data: dict[str, Any], field: str) -> float | None:
@@ -278,3 +332,10 @@ def _share(field: str, value: Any) -> float:
     if not 0 <= share <= 1:
         raise CaptionError("share", {"field": field, "got": share})
     return share
+
+
+def _entropy(value: Any) -> float:
+    entropy = float(value)
+    if not 0 <= entropy < math.inf:
+        raise CaptionError("entropy", {"got": entropy})
+    return entropy

@@ -57,17 +57,26 @@ class Choice(NamedTuple):
     logprob: float
     alpha: Tensor  # (P,)
     alternatives: tuple[tuple[int, float], ...]
+    entropy: float
+    """Of the distribution that the token was chosen from, before the rules, in nats."""
+    end_probability: float
+    """Of `<eos>` in that distribution."""
 
 
 class Hypothesis(NamedTuple):
     """A finished or cut-off sequence, without `<sos>` and `<eos>`."""
 
     choices: tuple[Choice, ...]
+    ending: Choice | None
+    """The choice of `<eos>` after them; None where the sequence was cut off."""
     logprob: float
-    """Sum over the choices and, when finished, `<eos>`."""
+    """Sum over the choices and the ending."""
     score: float
     """The logprob, normalised by the length."""
-    finished: bool
+
+    @property
+    def finished(self) -> bool:
+        return self.ending is not None
 
     @property
     def token_ids(self) -> list[int]:
@@ -75,10 +84,14 @@ class Hypothesis(NamedTuple):
 
     @classmethod
     def of(
-        cls, choices: Sequence[Choice], logprob: float, finished: bool, length_penalty: float
+        cls,
+        choices: Sequence[Choice],
+        ending: Choice | None,
+        logprob: float,
+        length_penalty: float,
     ) -> "Hypothesis":
-        length = max(len(choices) + finished, 1)
-        return cls(tuple(choices), logprob, logprob / length**length_penalty, finished)
+        length = max(len(choices) + (ending is not None), 1)
+        return cls(tuple(choices), ending, logprob, logprob / length**length_penalty)
 
 
 class Search(Protocol):
@@ -208,13 +221,22 @@ class StepRecord(NamedTuple):
     alpha: Tensor  # (N, P)
     top_alternatives: Tensor  # (N, NUM_ALTERNATIVES + 1) token ids, most probable first
     top_probabilities: Tensor  # (N, NUM_ALTERNATIVES + 1), of these, before the rules
+    entropy: Tensor  # (N,), in nats, before the rules
+    end_probability: Tensor  # (N,), before the rules
 
     def choice(self, row: int, token_id: int, logprob: float) -> Choice:
         """A token of one row, with the most probable of the others."""
         token_ids, shares = self.top_alternatives[row].tolist(), self.top_probabilities[row]
         pairs = zip(token_ids, shares.tolist(), strict=True)
         others = [(other, probability) for other, probability in pairs if other != token_id]
-        return Choice(token_id, logprob, self.alpha[row], tuple(others[:NUM_ALTERNATIVES]))
+        return Choice(
+            token_id,
+            logprob,
+            self.alpha[row],
+            tuple(others[:NUM_ALTERNATIVES]),
+            float(self.entropy[row]),
+            float(self.end_probability[row]),
+        )
 
 
 class Prediction(NamedTuple):
@@ -225,12 +247,19 @@ class Prediction(NamedTuple):
     alpha: Tensor  # (N, P)
 
     def record(self) -> StepRecord:
-        """The attention and the most probable words, special tokens left out."""
-        specials = torch.arange(len(SPECIALS), device=self.unruled.device)
-        probabilities = self.unruled.exp().index_fill(1, specials, 0.0)
-        count = min(NUM_ALTERNATIVES + 1, probabilities.shape[1] - len(SPECIALS))
-        top_probabilities, top_alternatives = probabilities.topk(count, dim=1)
-        return StepRecord(self.alpha, top_alternatives, top_probabilities)
+        """The attention, the most probable words without special tokens, and the entropy of all."""
+        probabilities = self.unruled.exp()
+        entropy = torch.special.entr(probabilities).sum(dim=1)
+        words = probabilities[:, len(SPECIALS) :]
+        count = min(NUM_ALTERNATIVES + 1, words.shape[1])
+        top_probabilities, places = words.topk(count, dim=1)
+        return StepRecord(
+            self.alpha,
+            places + len(SPECIALS),
+            top_probabilities,
+            entropy,
+            probabilities[:, END_ID],
+        )
 
 
 def predict(
@@ -343,7 +372,8 @@ def _collect(
     """The hypothesis of each row, by `generate`."""
     num_rows = state.num_rows
     choices: list[list[Choice]] = [[] for _ in range(num_rows)]
-    totals, finished = [0.0] * num_rows, [False] * num_rows
+    endings: list[Choice | None] = [None] * num_rows
+    totals = [0.0] * num_rows
     live = range(num_rows)
     rules = partial(rules_at, options=options, constraints=constraints)
     steps = generate(step, state, choose, rules, options.max_length + 1)
@@ -353,15 +383,18 @@ def _collect(
         token_ids, ended = chosen.tolist(), stuck.tolist()
         live = [row for row in live if not ended[row]]
         for row in live:
-            if token_ids[row] == END_ID:
-                totals[row] += logprobs[row]
-                finished[row] = True
-            elif length < options.max_length:
-                totals[row] += logprobs[row]
-                choices[row].append(record.choice(row, token_ids[row], logprobs[row]))
-        live = [row for row in live if not finished[row]]
+            ends = token_ids[row] == END_ID
+            if not ends and length == options.max_length:
+                continue
+            choice = record.choice(row, token_ids[row], logprobs[row])
+            totals[row] += choice.logprob
+            if ends:
+                endings[row] = choice
+            else:
+                choices[row].append(choice)
+        live = [row for row in live if endings[row] is None]
     return [
-        Hypothesis.of(choices[row], totals[row], finished[row], options.length_penalty)
+        Hypothesis.of(choices[row], endings[row], totals[row], options.length_penalty)
         for row in range(num_rows)
     ]
 

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from captioner.beam_search import search
-from captioner.captions import Caption, CaptionError, Occlusion, Word
+from captioner.beam_search import search, trace_beam_search
+from captioner.captions import Caption, CaptionError, Ending, Occlusion, Word
 from captioner.checks import (
     check_choice,
     check_flag,
@@ -22,8 +22,8 @@ from captioner.checks import (
     check_number,
     short,
 )
-from captioner.decoder import AttentionQuery, LSTMWithAttention
-from captioner.decoding import Hypothesis, TokenConstraints
+from captioner.decoder import AttentionQuery, DecoderState, LSTMWithAttention
+from captioner.decoding import Choice, Hypothesis, TokenConstraints
 from captioner.encoder import FeatureExtractor
 from captioner.evidence import Evidence, weigh
 from captioner.images import READ_MIN_SIDE, Photo, load_image
@@ -31,6 +31,7 @@ from captioner.occlusion import occlusion_drops
 from captioner.options import DecodingError, DecodingOptions
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.recognizer import Recognizer
+from captioner.search_tree import SearchTree
 from captioner.training_photos import TrainingPhotos
 from captioner.visualization import overlay
 from captioner.vocabulary import END_ID, SPECIALS, UNK_ID, Vocabulary
@@ -167,6 +168,11 @@ class ImageCaptioningModel(nn.Module):
     def device(self) -> torch.device:
         """Where the model's weights are."""
         return self.decoder.embedding.weight.device
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and cols of the regions of a photo."""
+        return self.encoder.grid(self.config.preprocess.image_size)
 
     @property
     def _encoded_together(self) -> int:
@@ -330,14 +336,53 @@ class ImageCaptioningModel(nn.Module):
         features = self._encode_missing(photos)
         if not features:
             return []
-        prefix = map(self.vocabulary.id_of, self.vocabulary.tokenize(options.prefix))
-        found = self._search(features, options, prefix)
+        found = self._search(features, options, self._prefix(options))
         if options.num_captions == 1:
             return self._captions([own[:1] for own in found], features)
         return [
             _different(captions)[: options.num_captions]
             for captions in self._captions(found, features)
         ]
+
+    def generate_blind_caption(
+        self, options: DecodingOptions | None = None, **changes: Any
+    ) -> Caption:
+        """Caption no photo: the mean region of the training photos stands in every region.
+
+        What a caption of a photo shares with it is habit. See `Word.blind`. Arguments as
+        `generate_caption`.
+
+        Raises:
+            DecodingError: a ValueError: as `check_options`, or the model keeps no training photos.
+        """
+        if self.training_photos is None:
+            raise DecodingError("no_training_photos")
+        rows, cols = grid = self.grid
+        unseen = Features(self.training_photos.mean_region.expand(rows * cols, -1), grid)
+        return replace(self.generate_caption(unseen, options, **changes), familiarity=None)
+
+    @torch.inference_mode()
+    def search_tree(
+        self,
+        photo: Photo | Features,
+        options: DecodingOptions | None = None,
+        **changes: Any,
+    ) -> SearchTree:
+        """Find out what the search for a photo's caption considers at each step, and what it keeps.
+
+        Arguments as `generate_caption`, whose caption, with the same options, is the best of the
+        tree.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: as `generate_caption`, or the options are those of sampling.
+        """
+        options = self.check_options(options, **changes)
+        if options.temperature:
+            raise DecodingError("no_search_tree")
+        state, constraints = self._begin([self._features_of(photo)], options, self._prefix(options))
+        names = self.vocabulary.words
+        return trace_beam_search(self.decoder.step, state, options, constraints, names)
 
     @torch.inference_mode()
     def score_caption(
@@ -490,10 +535,19 @@ class ImageCaptioningModel(nn.Module):
         self, features: Sequence[Features], options: DecodingOptions, prefix: Iterable[int]
     ) -> list[list[Hypothesis]]:
         """Search for captions with a prefix, which is the whole caption if `<eos>` is its last."""
-        banned = (self.vocabulary.id_of(word.lower()) for word in options.banned_words)
-        constraints = TokenConstraints(tuple(prefix), tuple(banned))
-        state = self.decoder.initial_state(torch.stack([part.regions for part in features]))
+        state, constraints = self._begin(features, options, prefix)
         return search(self.decoder.step, state, options, constraints)
+
+    def _begin(
+        self, features: Sequence[Features], options: DecodingOptions, prefix: Iterable[int]
+    ) -> tuple[DecoderState, TokenConstraints]:
+        """The decoder's state before the first word, and what captions must keep to."""
+        banned = (self.vocabulary.id_of(word.lower()) for word in options.banned_words)
+        state = self.decoder.initial_state(torch.stack([part.regions for part in features]))
+        return state, TokenConstraints(tuple(prefix), tuple(banned))
+
+    def _prefix(self, options: DecodingOptions) -> list[int]:
+        return [*map(self.vocabulary.id_of, self.vocabulary.tokenize(options.prefix))]
 
     def _features_of(self, photo: Photo | Features) -> Features:
         return photo if isinstance(photo, Features) else self.encode(photo)
@@ -527,6 +581,7 @@ class ImageCaptioningModel(nn.Module):
                     hypothesis.logprob,
                     hypothesis.finished,
                     familiarities[photo],
+                    self._ending(hypothesis),
                 )
                 for hypothesis, weighed in zip(own, evidence[photo], strict=True)
             ]
@@ -549,22 +604,35 @@ class ImageCaptioningModel(nn.Module):
         evidence: Sequence[Evidence],
         texts: Sequence[str] | None,
     ) -> tuple[Word, ...]:
-        names = self.vocabulary.words
         if texts is None:
+            names = self.vocabulary.words
             texts = [names[choice.token_id] for choice in hypothesis.choices]
             texts = self._agree(texts, evidence)
         return tuple(
             Word(
                 text,
                 math.exp(choice.logprob),
-                tuple((names[i], share) for i, share in choice.alternatives if names[i] != text),
+                self._alternatives(choice, text),
                 choice.alpha.float().cpu().numpy().reshape(grid),
                 choice.token_id != UNK_ID,
                 weighed.recognized,
                 weighed.blind,
+                choice.entropy,
+                choice.end_probability,
             )
             for text, choice, weighed in zip(texts, hypothesis.choices, evidence, strict=True)
         )
+
+    def _ending(self, hypothesis: Hypothesis) -> Ending | None:
+        end = hypothesis.ending
+        if end is None:
+            return None
+        return Ending(math.exp(end.logprob), end.entropy, self._alternatives(end))
+
+    def _alternatives(self, choice: Choice, text: str = "") -> tuple[tuple[str, float], ...]:
+        """As text, without the text that was chosen."""
+        named = ((self.vocabulary.words[i], share) for i, share in choice.alternatives)
+        return tuple((name, share) for name, share in named if name != text)
 
     def _agree(self, texts: Sequence[str], evidence: Sequence[Evidence]) -> list[str]:
         """Words with "an" for "a", or the reverse, before a noun that was read off the photo.

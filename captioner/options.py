@@ -24,6 +24,9 @@ class DecodingError(CodedError):
         "position": "position must be from 0 to {high}, the caption's length, got {got}",
         "position_beyond_limit": "position must be below max_length = {limit}, got {got}",
         "unknown_word": "word must be one that the model knows, got {word!r}",
+        "no_search_tree": "sampling keeps no beam: a search tree needs temperature 0",
+        "no_training_photos": "the checkpoint keeps no training photos, whose mean region would "
+        "stand for no photo",
         "unknown_word_before": "the model does not know {word!r}: branch before that word",
     }
 

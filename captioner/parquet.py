@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def row_schema() -> "pa.Schema":
     """The columns of a captioned photo; all but `photo` may be null.
 
-    `probabilities`, `recognized` and `blind` hold a number for each word; `familiarity` and the
-    numbers of `blind` are null for a model that does not give them.
+    `probabilities`, `recognized`, `blind`, `entropy` and `ending` hold a number for each word;
+    `familiarity` and the numbers of `blind` are null for a model that does not give them.
 
     `alphas` holds for each word its attention on all regions, row by row, and `grid` the numbers of
     rows and columns: `np.stack(row["alphas"]).reshape(-1, *row["grid"])`.
@@ -36,6 +36,8 @@ def row_schema() -> "pa.Schema":
             "probabilities": numbers,
             "recognized": numbers,
             "blind": numbers,
+            "entropy": numbers,
+            "ending": numbers,
             "familiarity": pa.float64(),
             "alphas": pa.list_(numbers),
             "grid": pa.list_(pa.int32()),
@@ -58,6 +60,8 @@ def row_of(path: str | None, result: Caption | OSError | ValueError) -> dict[str
         "probabilities": [word.probability for word in result.words],
         "recognized": [word.recognized for word in result.words],
         "blind": [word.blind for word in result.words],
+        "entropy": [word.entropy for word in result.words],
+        "ending": [word.ending for word in result.words],
         "familiarity": result.familiarity,
         "alphas": [word.alpha.ravel().tolist() for word in result.words],
         "grid": list(result.grid),

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from captioner.captions import Caption, CaptionError, Occlusion, Word
+from captioner.captions import Caption, CaptionError, Ending, Occlusion, Word
 
 ALPHA = np.array([[0.123456, 0.2], [0.3, 0.376544]], np.float32)
 DOG = Word("dog", 0.123456, (("cat", 0.05),), ALPHA)
 CAPTION = Caption((DOG, replace(DOG, text="'s", known=False)), -0.123456, (2, 2), -4.5, True)
-POT = Word("coffee pot", 0.5, (("hot dog", 0.25),), ALPHA, True, 0.987654, 0.012345)
-SEEN = Caption((POT, replace(POT, text="'s")), -0.5, (2, 2), -1.5, True, 0.666666)
+POT = Word("coffee pot", 0.5, (("hot dog", 0.25),), ALPHA, True, 0.987654, 0.012345, 2.00004, 0.125)
+END = Ending(0.765432, 0.500001, (("and", 0.1), ("on", 0.05)))
+SEEN = Caption((POT, replace(POT, text="'s")), -0.5, (2, 2), -1.5, True, 0.666666, END)
 """Of a model that recognizes things, keeps training photos, and has words of several parts."""
-LATER_KEYS, LATER_WORD_KEYS = {"familiarity"}, {"recognized", "blind"}
+LATER_KEYS = {"familiarity", "ending"}
+LATER_WORD_KEYS = {"recognized", "blind", "entropy", "ending"}
 """What captions of the first version lack."""
 SCHEMA = json.loads((files("captioner") / "caption.schema.json").read_text(encoding="utf-8"))
 
@@ -34,6 +36,7 @@ def test_a_caption_becomes_json_that_reads_as_said() -> None:
         "familiarity": None,
         "finished": True,
         "grid": [2, 2],
+        "ending": None,
         "words": [
             {
                 "text": text,
@@ -41,6 +44,8 @@ def test_a_caption_becomes_json_that_reads_as_said() -> None:
                 "probability": 0.1235,
                 "recognized": 0.0,
                 "blind": None,
+                "entropy": None,
+                "ending": None,
                 "alternatives": [["cat", 0.05]],
                 "alpha": [[0.12346, 0.2], [0.3, 0.37654]],
             }
@@ -53,6 +58,12 @@ def test_what_a_model_gives_beside_probabilities_is_in_the_json() -> None:
     data = SEEN.to_json()
     assert data["familiarity"] == 0.6667
     assert [(word["recognized"], word["blind"]) for word in data["words"]] == [(0.9877, 0.0123)] * 2
+    assert [(word["entropy"], word["ending"]) for word in data["words"]] == [(2, 0.125)] * 2
+    assert data["ending"] == {
+        "probability": 0.7654,
+        "entropy": 0.5,
+        "alternatives": [["and", 0.1], ["on", 0.05]],
+    }
     ends = replace(SEEN, familiarity=0, words=(replace(POT, recognized=1, blind=0),))
     back = Caption.from_json(ends.to_json())
     assert (back.familiarity, back.words[0].recognized, back.words[0].blind) == (0, 1, 0)
@@ -75,8 +86,9 @@ def test_a_caption_that_an_earlier_version_saved_is_read_and_fits_the_schema() -
             del part[key]
     Draft202012Validator(SCHEMA).validate(data)
     back = Caption.from_json(data)
-    assert back.familiarity is None
-    assert [(word.recognized, word.blind) for word in back.words] == [(0, None)] * 2
+    assert (back.familiarity, back.ending) == (None, None)
+    for word in back.words:
+        assert (word.recognized, word.blind, word.entropy, word.ending) == (0, None, None, None)
 
 
 @pytest.mark.parametrize("caption", [CAPTION, SEEN], ids=str)
@@ -96,9 +108,16 @@ def test_captions_are_equal_if_all_of_them_is() -> None:
     other = replace(DOG, alpha=ALPHA[::-1])
     assert Caption((DOG,), -1.0, (2, 2), -1.0) == Caption((replace(DOG),), -1.0, (2, 2), -1.0)
     assert Caption((DOG,), -1.0, (2, 2), -1.0) != Caption((other,), -1.0, (2, 2), -1.0)
-    for changes in ({"probability": 0.5}, {"recognized": 0.5}, {"blind": 0.0}):
+    for changes in (
+        {"probability": 0.5},
+        {"recognized": 0.5},
+        {"blind": 0.0},
+        {"entropy": 0.0},
+        {"ending": 0.0},
+    ):
         assert replace(DOG, **changes) != DOG
     assert replace(CAPTION, familiarity=0.0) != CAPTION
+    assert replace(CAPTION, ending=END) != CAPTION
     assert len({DOG, replace(DOG), replace(DOG, text="cat"), replace(DOG, blind=0.0)}) == 3
     assert len({SEEN, replace(SEEN), replace(SEEN, familiarity=None)}) == 2
 
@@ -119,9 +138,25 @@ def test_the_json_is_what_the_schema_says_and_nothing_else_is() -> None:
         broken = CAPTION.to_json()
         del broken["words"][0][key]
         assert not validator.is_valid(broken), key
-    for key, value in (("score", 0.5), ("familiarity", 1.5), ("familiarity", "high")):
+    ending = SEEN.to_json()["ending"]
+    for key, value in (
+        ("score", 0.5),
+        ("familiarity", 1.5),
+        ("familiarity", "high"),
+        ("ending", {}),
+        ("ending", {**ending, "probability": None}),
+        ("ending", {**ending, "entropy": -1}),
+        ("ending", {**ending, "alternatives": [["and", 2]]}),
+    ):
         assert not validator.is_valid({**CAPTION.to_json(), key: value}), key
-    for key, value in (("recognized", -0.1), ("recognized", None), ("blind", 1.1)):
+    for key, value in (
+        ("recognized", -0.1),
+        ("recognized", None),
+        ("blind", 1.1),
+        ("entropy", -0.1),
+        ("ending", 1.1),
+        ("alternatives", [["cat"]]),
+    ):
         broken = CAPTION.to_json()
         broken["words"][0][key] = value
         assert not validator.is_valid(broken), key
@@ -165,6 +200,38 @@ def test_the_json_is_what_the_schema_says_and_nothing_else_is() -> None:
             "not a caption's data: float",
         ),
         (
+            lambda data: data["words"][0].update(probability=math.inf),
+            "share",
+            "probability must be from 0 to 1, got inf",
+        ),
+        (
+            lambda data: data["words"][1].update(alternatives=[["cat", -1]]),
+            "share",
+            "probability must be from 0 to 1, got -1.0",
+        ),
+        (
+            lambda data: data["words"][0].update(entropy=-0.1),
+            "entropy",
+            "entropy must be at least 0 and finite, got -0.1",
+        ),
+        (
+            lambda data: data["words"][0].update(ending=1.5),
+            "share",
+            "ending must be from 0 to 1, got 1.5",
+        ),
+        (
+            lambda data: data["ending"].update(entropy=math.nan),
+            "entropy",
+            "entropy must be at least 0 and finite, got nan",
+        ),
+        (
+            lambda data: data["ending"].update(probability=1.5),
+            "share",
+            "probability must be from 0 to 1, got 1.5",
+        ),
+        (lambda data: data["ending"].pop("entropy"), "missing", "a caption needs 'entropy'"),
+        (lambda data: data.update(ending=0.5), "malformed", "not a caption's data"),
+        (
             lambda data: data.update(familiarity=[0.5]),
             "malformed",
             "not a caption's data: float",
@@ -174,7 +241,7 @@ def test_the_json_is_what_the_schema_says_and_nothing_else_is() -> None:
 def test_what_is_no_caption_is_refused(
     spoil: Callable[[Any], Any], code: str, message: str
 ) -> None:
-    data = CAPTION.to_json()
+    data = replace(CAPTION, ending=END).to_json()
     spoil(data)
     with pytest.raises(CaptionError, match=message) as caught:
         Caption.from_json(data)

@@ -63,8 +63,12 @@ def every_caption(script: Script, photo: int, options: DecodingOptions) -> dict[
     return scores
 
 
+def entropy_of(probabilities: dict[int, float]) -> float:
+    return -sum(p * math.log(p) for p in probabilities.values())
+
+
 def assert_consistent(script: Script, photo: int, hypothesis: Hypothesis) -> None:
-    """Each word has the probability, alpha and alternatives of its own prefix; they sum up."""
+    """Each word and the end have the numbers and alternatives of their own prefix; they sum up."""
     total, prefix = 0.0, ()
     for choice in hypothesis.choices:
         probabilities = script(photo, prefix)
@@ -78,10 +82,19 @@ def assert_consistent(script: Script, photo: int, hypothesis: Hypothesis) -> Non
         assert [token for token, _ in choice.alternatives][: len(best)] == [t for t, _ in best]
         given = [probability for _, probability in choice.alternatives][: len(best)]
         assert given == pytest.approx([p for _, p in best], rel=1e-4)
+        assert choice.entropy == pytest.approx(entropy_of(probabilities), rel=1e-4)
+        assert choice.end_probability == pytest.approx(probabilities.get(END_ID, 0), rel=1e-4)
         total += choice.logprob
         prefix = (*prefix, choice.token_id)
-    if hypothesis.finished:
-        total += math.log(script(photo, prefix)[END_ID])
+    if hypothesis.ending is not None:
+        probabilities = script(photo, prefix)
+        assert hypothesis.ending.token_id == END_ID
+        assert math.exp(hypothesis.ending.logprob) == pytest.approx(probabilities[END_ID], rel=1e-4)
+        assert hypothesis.ending.entropy == pytest.approx(entropy_of(probabilities), rel=1e-4)
+        words = {t: p for t, p in probabilities.items() if t >= len(SPECIALS)}
+        best = sorted(words.values(), reverse=True)[:NUM_ALTERNATIVES]
+        assert [p for _, p in hypothesis.ending.alternatives] == pytest.approx(best, rel=1e-4)
+        total += math.log(probabilities[END_ID])
     assert hypothesis.logprob == pytest.approx(total, rel=1e-4)
 
 
@@ -244,7 +257,7 @@ def test_a_finished_caption_is_preferred_to_a_likelier_unfinished_one(beam_size:
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_a_model_with_nothing_to_say_gives_an_empty_caption(beam_size: int) -> None:
     (hypotheses,) = run(lambda photo, prefix: {UNK_ID: 1.0}, beam_size=beam_size)
-    assert hypotheses == [Hypothesis((), 0.0, 0.0, False)]
+    assert hypotheses == [Hypothesis((), None, 0.0, 0.0)]
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
@@ -333,6 +346,23 @@ def test_results_come_best_first_and_at_most_beam_size_of_them() -> None:
 def test_an_option_out_of_range_is_refused_by_name(name: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
         replace(DecodingOptions(), **{name: value})
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 1}, {"beam_size": 3}, {"temperature": 3.0}])
+def test_entropy_and_the_end_are_the_models_own_whatever_the_rules_and_the_temperature(
+    options: dict[str, float],
+) -> None:
+    script = random_script(4, SIZE)
+    decoder = ScriptedDecoder(script, SIZE)
+    chosen = replace(PLAIN, min_length=3, max_length=4, no_repeat_ngram=1, **options)
+    ((hypothesis, *_),) = search(
+        decoder, decoder.state(1), chosen, TokenConstraints((A,), banned=(D,))
+    )
+    assert len(hypothesis.choices) >= 3
+    for length, choice in enumerate(hypothesis.choices):
+        probabilities = script(0, tuple(hypothesis.token_ids[:length]))
+        assert choice.entropy == pytest.approx(entropy_of(probabilities), rel=1e-4)
+        assert choice.end_probability == pytest.approx(probabilities[END_ID], rel=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(10))

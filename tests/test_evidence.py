@@ -1,6 +1,7 @@
 """The evidence for words: what is read off the photo, and what is said without seeing it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from captioner import Caption, Features, ImageCaptioningModel, LSTMWithAttention, ModelConfig
 from captioner.evidence import Evidence, weigh
 from captioner.occlusion import word_probabilities
+from captioner.options import DecodingError
 from captioner.vocabulary import START_ID, UNK_ID
 from tests.tiny_models import build_pointing_model
 
@@ -164,6 +166,33 @@ def test_scored_and_branched_captions_have_them_too(
     told = pointing_model.branch(photos[0], scored, 1, "sheep", max_length=8, min_length=4)
     check(pointing_model, features, told)
     np.testing.assert_allclose(told.words[0].blind or 0, scored.words[0].blind or 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 3}, {"temperature": 1.0, "seed": 4}])
+def test_a_blind_caption_is_that_of_the_mean_region_everywhere(
+    pointing_model: ImageCaptioningModel, photos: list[Image.Image], options: dict[str, float]
+) -> None:
+    summary = pointing_model.training_photos
+    assert summary is not None
+    regions, grid = pointing_model.encode(photos[0])
+    chosen = {"max_length": 6, "min_length": 3, **options}
+    caption = pointing_model.generate_blind_caption(**chosen)
+    unseen = Features(summary.mean_region.repeat(len(regions), 1), grid)
+    wanted = pointing_model.generate_caption(unseen, **chosen)
+    assert caption == replace(wanted, familiarity=None)
+    assert caption.grid == grid
+    assert len(caption.words) >= 3
+    for word in caption.words:
+        assert word.blind == pytest.approx(word.probability, abs=1e-5)
+    assert str(caption) != str(pointing_model.generate_caption(photos[0], **chosen))
+
+
+def test_a_model_without_training_photos_gives_no_blind_caption(
+    model: ImageCaptioningModel,
+) -> None:
+    with pytest.raises(DecodingError, match="keeps no training photos") as caught:
+        model.generate_blind_caption()
+    assert caught.value.code == "no_training_photos"
 
 
 def test_a_model_without_either_says_nothing_of_them(

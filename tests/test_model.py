@@ -15,10 +15,12 @@ import captioner.occlusion
 from captioner import (
     Caption,
     DecodingOptions,
+    Ending,
     Features,
     ImageCaptioningModel,
     ModelConfig,
     Vocabulary,
+    Word,
 )
 from captioner.captions import CaptionError
 from captioner.images import load_image
@@ -29,14 +31,21 @@ from captioner.vocabulary import END_ID, SPECIALS, START_ID
 from tests.tiny_models import build_model
 
 
+def words_and_end(caption: Caption) -> list[Word | Ending]:
+    return [*caption.words, caption.ending] if caption.ending else [*caption.words]
+
+
 def assert_same(one: Caption, other: Caption, exactly: bool = True) -> None:
     tolerance = 0.0 if exactly else 1e-5
     assert [word.text for word in one.words] == [word.text for word in other.words]
     assert one.grid == other.grid
     assert one.score == pytest.approx(other.score, abs=tolerance)
-    for left, right in zip(one.words, other.words, strict=True):
+    for left, right in zip(words_and_end(one), words_and_end(other), strict=True):
         assert left.probability == pytest.approx(right.probability, abs=tolerance)
+        assert left.entropy == pytest.approx(right.entropy, abs=tolerance)
         assert [text for text, _ in left.alternatives] == [text for text, _ in right.alternatives]
+    for left, right in zip(one.words, other.words, strict=True):
+        assert left.ending == pytest.approx(right.ending, abs=tolerance)
         np.testing.assert_allclose(left.alpha, right.alpha, rtol=0, atol=tolerance)
 
 
@@ -121,7 +130,7 @@ def test_a_photo_is_encoded_once_as_regions_and_their_grid(
 ) -> None:
     features = model.encode(photos[0])
     assert isinstance(features, Features)
-    assert features.grid == (3, 3)
+    assert features.grid == model.grid == (3, 3)
     assert features.regions.shape == (9, 96)
     image = to_tensor(load_image(photos[0]), model.config.preprocess)
     torch.testing.assert_close(features.regions, model.encoder(image.unsqueeze(0))[0])
@@ -154,15 +163,24 @@ def test_positions_and_a_later_attention_caption_photos_too(
 def test_a_caption_says_what_teacher_forcing_says_of_it(
     model: ImageCaptioningModel, photos: list[Image.Image], beam_size: int
 ) -> None:
-    """Its words' probabilities, alternatives and attention are the model's own."""
+    """The numbers, alternatives and attention of its words and its end are the model's own."""
+    with torch.no_grad():
+        model.decoder.output_bias[END_ID] += 2  # an untrained model seldom ends
     caption = model.generate_caption(photos[1], beam_size=beam_size, max_length=6, min_length=3)
     ids = [START_ID, *(model.vocabulary.words.index(word.text) for word in caption.words)]
     image = to_tensor(photos[1], model.config.preprocess).unsqueeze(0)
     with torch.inference_mode():
         logits, alphas = model(image, torch.tensor([ids]))
     probabilities = logits[0].softmax(dim=1)
+    entropies = torch.distributions.Categorical(logits=logits[0]).entropy().tolist()
     assert len(caption.words) >= 3
+    assert caption.ending is not None
+    end_probability = float(probabilities[len(caption.words), END_ID])
+    assert caption.ending.probability == pytest.approx(end_probability, abs=1e-5)
+    said = [word.entropy for word in caption.words]
+    assert [*said, caption.ending.entropy] == pytest.approx(entropies, abs=1e-4)
     for t, word in enumerate(caption.words):
+        assert word.ending == pytest.approx(float(probabilities[t, END_ID]), abs=1e-5)
         assert word.probability == pytest.approx(float(probabilities[t, ids[t + 1]]), abs=1e-5)
         assert word.alpha.shape == caption.grid
         assert word.alpha.dtype == np.float32

@@ -156,6 +156,8 @@ def assert_says(row: Row, caption: Caption) -> None:
     assert row["probabilities"] == pytest.approx(probabilities, abs=1e-5)
     assert_near(row["recognized"], [word.recognized for word in caption.words])
     assert_near(row["blind"], [word.blind for word in caption.words])
+    assert_near(row["entropy"], [word.entropy for word in caption.words])
+    assert_near(row["ending"], [word.ending for word in caption.words])
     assert_near([row["familiarity"]], [caption.familiarity])
     alphas = np.stack(row["alphas"]).reshape(-1, *row["grid"])
     np.testing.assert_allclose(alphas, [word.alpha for word in caption.words], atol=1e-5)
@@ -164,12 +166,16 @@ def assert_says(row: Row, caption: Caption) -> None:
 
 def test_a_row_has_what_a_model_gives_beside_probabilities() -> None:
     alpha = np.full((1, 2), 0.5, np.float32)
-    pot = Word("coffee pot", 0.5, (), alpha, recognized=0.75, blind=0.125)
-    caption = Caption((pot, replace(pot, blind=None)), -0.5, (1, 2), -1.5, familiarity=0.25)
+    pot = Word("coffee pot", 0.5, (), alpha, recognized=0.75, blind=0.125, entropy=1.5)
+    caption = Caption(
+        (pot, replace(pot, blind=None, ending=0.5)), -0.5, (1, 2), -1.5, familiarity=0.25
+    )
     (row,) = pa.Table.from_pylist([row_of("a.jpg", caption)], schema=row_schema()).to_pylist()
     assert row["words"] == ["coffee pot", "coffee pot"]
     assert row["recognized"] == [0.75, 0.75]
     assert row["blind"] == [0.125, None]
+    assert row["entropy"] == [1.5, 1.5]
+    assert row["ending"] == [None, 0.5]
     assert row["familiarity"] == 0.25
     assert_says(row, caption)
 

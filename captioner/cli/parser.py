@@ -58,9 +58,9 @@ formats:
           probability would be blind, without the photo; and a line with the photo's familiarity
   jsonl   one JSON object a caption, one a line: photo, rank with several --num-captions, score,
           perplexity, familiarity, and for each word its probability, the recognized share of it,
-          the blind probability, alternatives and attention; see caption.schema.json in the
-          package. With --caption, the first object of each photo has yours in the same form as
-          "scored". Safe for any path
+          the blind probability, the entropy, the probability of an end there, alternatives and
+          attention; see caption.schema.json in the package. With --caption, the first object of
+          each photo has yours in the same form as "scored". Safe for any path
   csv     one row a caption: photo, rank from 1, caption, score, perplexity, words as
           word:probability separated by spaces, with _ for a space inside a word, and familiarity.
           --caption adds one row, with rank 0, and the column unknown_words. UTF-8, safe for any
@@ -86,6 +86,8 @@ Ray:
   score, perplexity, words, probabilities (of each word)
   recognized     for each word the share of its probability that was read off the photo
   blind          for each word its probability without the photo; null if the model gives none
+  entropy        for each word the entropy of the model's distribution there, in nats
+  ending         for each word the probability that the caption ends there, in place of the word
   familiarity    how like the training photos the photo is, 0 to 1; null if the model gives none
   alphas, grid   for each word its attention on rows x columns regions, row by row, and the
                  numbers of rows and columns
