@@ -1,7 +1,10 @@
 // Captions of a photo: the one shown and the way back, its branches, the visitor's own, and others.
 
+import { restingPlace } from "./live.js";
+
 /** @typedef {import("./types.js").Caption} Caption */
 /** @typedef {import("./types.js").Word} Word */
+/** @typedef {import("./state.js").Shown} Shown */
 
 export class Captions {
   /** @param {import("./viewer.js").Viewer} viewer */
@@ -15,17 +18,23 @@ export class Captions {
     });
   }
 
-  /** Show another caption of the photo. Undo brings the present one back. @param {Caption} caption @param {string} origin */
-  replace(caption, origin, index = 0) {
+  /**
+   * Show another caption of the photo. Undo brings the present one back.
+   * @param {Caption} caption
+   * @param {string} origin
+   * @param {number} [index]
+   * @param {Shown["choosers"]} [choosers]
+   */
+  replace(caption, origin, index = restingPlace(caption.words), choosers = []) {
     this.viewer.regions.close();
-    this.state.replace({ caption, origin, occlusion: null }, index);
+    this.state.replace({ caption, origin, occlusion: null, choosers }, index);
     this.showAll();
   }
 
-  /** Show a caption without a way back. @param {Caption} caption @param {string} origin */
-  show(caption, origin) {
+  /** Show a caption without a way back. @param {Caption} caption @param {string} origin @param {Shown["choosers"]} [choosers] */
+  show(caption, origin, choosers = []) {
     this.viewer.regions.close();
-    this.state.show({ caption, origin, occlusion: null });
+    this.state.show({ caption, origin, occlusion: null, choosers }, restingPlace(caption.words));
     this.showAll();
   }
 
@@ -42,12 +51,36 @@ export class Captions {
     const { shown, current, words } = this.state;
     if (!shown) return;
     const old = words[current]?.text;
-    this.viewer.find(".origin").textContent = this.texts.say("rewriting");
+    this.#sayAtWork("rewriting");
+    const { chooser } = this.viewer.settings;
     const options = this.viewer.settings.options();
     const data = { caption: shown.caption, position: current, word, options };
+    const choosers = words.slice(0, current).map((_, index) => this.state.chooserOf(index));
     this.viewer.request("branch", data, ({ caption }) => {
       const origin = this.texts.say(old ? "origin_branch_for" : "origin_branch", { word, old });
-      this.replace(caption, origin, current);
+      this.replace(caption, origin, current, [...choosers, "visitor", chooser]);
+      this.#focusCurrent();
+    });
+  }
+
+  /** Generate the rest of a caption from its first words. @param {string[]} words */
+  continueFrom(words) {
+    this.#sayAtWork("rewriting");
+    const { chooser } = this.viewer.settings;
+    const data = { prefix: words.join(" "), options: this.viewer.settings.options() };
+    this.viewer.request("captions", data, ({ captions: [caption] }) => {
+      const origin = this.texts.say("origin_branch", { word: words[words.length - 1] });
+      this.replace(caption, origin, words.length - 1, [...words.slice(1).map(() => chooser), "visitor", chooser]);
+      this.#focusCurrent();
+    });
+  }
+
+  /** Show the caption of these words alone. @param {string[]} words @param {Shown["choosers"]} [choosers] */
+  finishAs(words, choosers) {
+    this.#sayAtWork("rewriting");
+    this.viewer.request("score", { text: words.join(" "), options: {} }, ({ caption }) => {
+      const origin = this.texts.say("origin_ended", { word: words[words.length - 1] });
+      this.replace(caption, origin, words.length - 1, choosers);
       this.#focusCurrent();
     });
   }
@@ -56,21 +89,29 @@ export class Captions {
   find() {
     const { state, texts } = this;
     if (!state.shown) return;
-    this.viewer.find(".origin").textContent = texts.say("finding");
+    this.#sayAtWork("finding");
+    const { chooser } = this.viewer.settings;
     this.viewer.request("captions", { options: this.viewer.settings.options() }, ({ captions }) => {
       state.captions = captions;
+      state.finder = chooser;
       const origin = texts.say(this.viewer.settings.areDefaults ? "origin_own" : "origin_settings");
       // One step back undoes all changes of settings at once.
-      if (state.shown?.origin === texts.say("origin_settings")) this.show(captions[0], origin);
-      else this.replace(captions[0], origin);
+      if (state.shown?.origin === texts.say("origin_settings")) this.show(captions[0], origin, [chooser]);
+      else this.replace(captions[0], origin, undefined, [chooser]);
     });
+  }
+
+  /** Show the caption of a link, which is none of the model's. @param {string} text @param {number} index */
+  scoreLinked(text, index) {
+    const origin = this.texts.say("link_origin");
+    this.viewer.request("score", { text, options: {} }, ({ caption }) => this.replace(caption, origin, index));
   }
 
   /** Show one of the others. @param {number} index */
   choose(index) {
     const caption = this.state.captions[index];
     if (this.state.shown?.caption.caption === caption.caption) return;
-    this.replace(caption, this.texts.say("origin_list"));
+    this.replace(caption, this.texts.say("origin_list"), undefined, [this.state.finder]);
     this.viewer.find(`[data-caption="${index}"]`).focus();
   }
 
@@ -84,6 +125,8 @@ export class Captions {
     viewer.stepper.goTo(current);
     this.#showStory();
     this.showOthers();
+    viewer.tree.update();
+    viewer.compare.update();
     viewer.announce(texts.say("caption_is", { caption: shown.caption.caption }));
     if (state.appearance.source === "importance") viewer.importance.measure();
   }
@@ -106,8 +149,14 @@ export class Captions {
     if (text) this.viewer.announce(text);
   }
 
+  /** Say what the model does now. @param {string} key of a text */
+  #sayAtWork(key) {
+    delete this.viewer.find(".story").dataset.trouble;
+    this.viewer.find(".origin").textContent = this.texts.say(key);
+  }
+
   #score() {
-    const { state, texts } = this;
+    const { texts } = this;
     const text = this.viewer.findInput(".own input").value.trim();
     if (!text) {
       this.judge(texts.say("own_empty"), true);
@@ -115,22 +164,19 @@ export class Captions {
     }
     /** @param {{caption: Caption}} answer */
     const done = ({ caption }) => {
-      this.replace(caption, texts.say("origin_words"));
-      const values = { yours: texts.choices(caption.perplexity), own: texts.choices(state.captions[0].perplexity) };
+      this.replace(caption, texts.say("origin_words"), undefined, ["visitor"]);
       const unknown = caption.words.filter((word) => !word.known).map((word) => word.text);
-      const more = unknown.length ? [texts.say("own_unknown", { words: unknown.join(", ") })] : [];
-      this.judge([texts.say("own_perplexity", values), ...more].join(" "));
+      this.judge(unknown.length ? texts.say("own_unknown", { words: unknown.join(", ") }) : "");
+      this.viewer.compare.announce();
     };
     const failed = (/** @type {string} */ message) => this.judge(message, true);
     this.viewer.request("score", { text, options: {} }, done, failed);
   }
 
   #showStory() {
-    const { viewer, state, texts } = this;
+    const { viewer, state } = this;
     if (!state.shown) return;
     delete viewer.find(".story").dataset.trouble;
-    const count = texts.choices(state.shown.caption.perplexity);
-    viewer.find(".unsure").textContent = state.words.length ? texts.say("perplexity", { count }) : "";
     viewer.find(".origin").textContent = state.shown.origin;
     viewer.find(".undo").hidden = state.history.length === 0;
     viewer.find(".restore").hidden = state.history.length < 2;

@@ -5,13 +5,15 @@ import { COLOUR_STEPS, SPOTLIGHT_STRENGTH } from "./palettes.js";
 /** @typedef {import("./state.js").Appearance} Appearance */
 
 /**
- * Covers the whole photo. A range of values below `least` is not stretched to all colours.
+ * Covers the whole photo.
  * @typedef {object} RegionMap
  * @property {number[]} cells in reading order
  * @property {number} rows
  * @property {number} cols
- * @property {number} [least]
+ * @property {Range} [range] its own, from the lowest cell to the highest, if not given
  */
+
+/** The values that get the first colour and the last. @typedef {[low: number, high: number]} Range */
 
 /** What is drawn on, of an element or of its own. @typedef {CanvasRenderingContext2D} Context */
 
@@ -20,7 +22,6 @@ export const MAP_SIDE = 192;
 /** Colours by level, 0 to 255, as the bytes A, B, G, R of a number. @type {Record<string, Uint32Array>} */
 export const PALETTES = {
   viridis: interpolateColours(COLOUR_STEPS.viridis),
-  magma: interpolateColours(COLOUR_STEPS.magma),
   spotlight: Uint32Array.from({ length: 256 }, (_, level) => (255 - level) << 24),
 };
 
@@ -43,7 +44,19 @@ export function toMap(grid) {
 
 /** The cell with the highest value. @param {RegionMap} map */
 export function peakOf({ cells }) {
-  return cells.reduce((best, value, cell) => (value > cells[best] ? cell : best), 0);
+  return highestOf(cells);
+}
+
+/** The place of the highest value, the first of several. @param {ArrayLike<number>} values */
+function highestOf(values) {
+  let best = 0;
+  for (let i = 1; i < values.length; i += 1) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+/** From the lowest value to the highest. @param {number[]} cells @returns {Range} */
+export function rangeOf(cells) {
+  return [Math.min(...cells), Math.max(...cells)];
 }
 
 /** Between two maps: `share` of the way. @param {number[]} from @param {number[]} to @param {number} share */
@@ -76,20 +89,15 @@ export function enlarge({ cells, rows, cols }, side) {
 }
 
 /**
- * Colour values: the lowest in the palette's first colour, the highest in its last.
+ * Colour values. Those beyond the range, as smoothing makes them, get its first or last colour.
  * @param {ArrayLike<number>} values
  * @param {Uint32Array} palette
- * @param {number} least range of values that takes all colours, at least
+ * @param {Range} range
  */
-export function colourize(values, palette, least = 1e-9) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (let i = 0; i < values.length; i += 1) {
-    low = Math.min(low, values[i]);
-    high = Math.max(high, values[i]);
-  }
-  const scale = high - low < 1e-9 ? 0 : 255 / Math.max(least, high - low);
-  return Uint32Array.from(values, (value) => palette[Math.round((value - low) * scale)]);
+export function colourize(values, palette, [low, high]) {
+  const scale = high - low < 1e-9 ? 0 : 255 / (high - low);
+  const level = (/** @type {number} */ value) => Math.round((value - low) * scale);
+  return Uint32Array.from(values, (value) => palette[Math.min(255, Math.max(0, level(value)))]);
 }
 
 /**
@@ -104,7 +112,8 @@ export function drawMap(context, width, height, map, appearance, side = MAP_SIDE
   const grid = appearance.shape === "grid";
   const across = grid ? map.cols : side;
   const palette = PALETTES[appearance.palette];
-  const pixels = colourize(grid ? map.cells : enlarge(map, side), palette, map.least);
+  const values = grid ? map.cells : enlarge(map, side);
+  const pixels = colourize(values, palette, map.range ?? rangeOf(map.cells));
   context.save();
   context.imageSmoothingEnabled = !grid;
   context.imageSmoothingQuality = "high";
@@ -112,7 +121,18 @@ export function drawMap(context, width, height, map, appearance, side = MAP_SIDE
   context.globalAlpha = Math.min(1, strength * appearance.opacity);
   context.drawImage(toCanvas(pixels, across), 0, 0, width, height);
   context.restore();
-  if (appearance.peak && map.cells.some((value) => value > 0)) markPeak(context, width, height, map);
+  if (!appearance.peak || !map.cells.some((value) => value > 0)) return;
+  const peak = highestOf(values); // of what is drawn, which may lie between cells
+  const unit = [width / across, height / (values.length / across)];
+  markPeak(context, width, height, ((peak % across) + 0.5) * unit[0], (Math.floor(peak / across) + 0.5) * unit[1]);
+}
+
+/** Cover a photo, as closed eyes do. @param {Context} context @param {number} width @param {number} height */
+export function cover(context, width, height) {
+  context.fillStyle = "#71717a";
+  context.globalAlpha = 0.96;
+  context.fillRect(0, 0, width, height);
+  context.globalAlpha = 1;
 }
 
 /** @param {Uint32Array} pixels @param {number} across */
@@ -125,11 +145,8 @@ function toCanvas(pixels, across) {
   return sheet;
 }
 
-/** @param {Context} context @param {number} width @param {number} height @param {RegionMap} map */
-function markPeak(context, width, height, map) {
-  const cell = peakOf(map);
-  const x = ((cell % map.cols) + 0.5) * (width / map.cols);
-  const y = (Math.floor(cell / map.cols) + 0.5) * (height / map.rows);
+/** @param {Context} context @param {number} width @param {number} height @param {number} x @param {number} y */
+function markPeak(context, width, height, x, y) {
   const unit = Math.max(width, height) / 110;
   for (const { colour, line } of [{ colour: "#000a", line: 1.1 }, { colour: "#fff", line: 0.5 }]) {
     context.beginPath();

@@ -52,7 +52,7 @@ export class Exporter {
     this.snippet = /** @type {HTMLTextAreaElement} */ (viewer.find(".snippet"));
     /** @type {Record<string, () => void>} */
     this.actions = {
-      copy: () => this.#copy(this.#caption.caption),
+      copy: () => this.copy(this.#caption.caption),
       alt: () => this.#copyAlt(),
       png: () => this.#savePicture(),
       sheet: () => this.#saveSheet(),
@@ -77,59 +77,59 @@ export class Exporter {
   }
 
   /** @param {string} ending */
-  #fileName(ending) {
+  fileName(ending) {
     return fileName(this.state.name, ending);
   }
 
   /** @param {string} text */
-  #report(text) {
+  report(text) {
     this.viewer.find(".exported").textContent = text;
     this.viewer.announce(text);
   }
 
   /** @param {string} text */
-  async #copy(text) {
+  async copy(text) {
     try {
       await navigator.clipboard.writeText(text);
-      this.#report(this.texts.say("copied"));
+      this.report(this.texts.say("copied"));
     } catch {
       // No permission to write to the clipboard, as in some frames: the visitor does it.
       this.snippet.value = text;
       this.snippet.hidden = false;
       this.snippet.focus();
       this.snippet.select();
-      this.#report(this.texts.say("copy_by_hand"));
+      this.report(this.texts.say("copy_by_hand"));
     }
   }
 
   #copyAlt() {
     this.snippet.value = altSnippet(this.state.name, this.#caption.caption);
     this.snippet.hidden = false;
-    void this.#copy(this.snippet.value);
+    void this.copy(this.snippet.value);
   }
 
   /** @param {Blob} blob @param {string} file */
-  #save(blob, file) {
+  save(blob, file) {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     link.download = file;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_MS);
-    this.#report(this.texts.say("saved", { name: file }));
+    this.report(this.texts.say("saved", { name: file }));
   }
 
   /** @param {HTMLCanvasElement} drawn @param {string} file */
   #saveCanvas(drawn, file) {
     drawn.toBlob((blob) => {
-      if (blob) this.#save(blob, file);
-      else this.#report(this.texts.say("unread_photo"));
+      if (blob) this.save(blob, file);
+      else this.report(this.texts.say("unread_photo"));
     }, "image/png");
   }
 
   #savePicture() {
     const { naturalWidth, naturalHeight } = this.#image;
     const drawn = this.#overlay(this.state.current, naturalWidth, naturalHeight);
-    this.#saveCanvas(drawn, this.#fileName(`${this.state.current + 1}.png`));
+    this.#saveCanvas(drawn, this.fileName(`${this.state.current + 1}.png`));
   }
 
   /** The photo, with a word's map unless index is null. @param {number | null} index @param {number} width @param {number} height */
@@ -173,26 +173,26 @@ export class Exporter {
       const text = `${words[index].text}  ${this.texts.percent(words[index].probability)}`;
       context.fillText(text, x, y + high + 6, wide);
     });
-    this.#saveCanvas(drawn, this.#fileName("sheet.png"));
+    this.#saveCanvas(drawn, this.fileName("sheet.png"));
   }
 
   #saveData() {
     const data = { photo: this.state.name, ...this.#caption, occlusion: this.state.shown?.occlusion ?? undefined };
     const blob = new Blob([JSON.stringify(data, null, 1)], { type: "application/json" });
-    this.#save(blob, this.#fileName("caption.json"));
+    this.save(blob, this.fileName("caption.json"));
   }
 
   #saveAnimation() {
-    const file = this.#fileName("words.gif");
+    const file = this.fileName("words.gif");
     const { palette, opacity } = this.state.appearance;
-    this.#report(this.texts.say("drawing"));
+    this.report(this.texts.say("drawing"));
     /** @param {{animation: {url: string}}} answer */
     const done = async ({ animation }) => {
       const response = await fetch(animation.url).catch(() => null);
-      if (response?.ok) this.#save(await response.blob(), file);
-      else this.#report(this.texts.say("unsaved", { name: file }));
+      if (response?.ok) this.save(await response.blob(), file);
+      else this.report(this.texts.say("unsaved", { name: file }));
     };
     const data = { caption: this.#caption, colours: palette, opacity };
-    this.viewer.request("animation", data, done, (message) => this.#report(message));
+    this.viewer.request("animation", data, done, (message) => this.report(message));
   }
 }

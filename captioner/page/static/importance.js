@@ -2,6 +2,8 @@
 
 import { peakOf } from "./drawing.js";
 
+// Of probability: where hiding any region costs less, a verdict would be on noise.
+export const LEAST_LOSS = 0.05;
 const AGREEMENTS = [
   { least: 0.6, key: "agree_well" },
   { least: 0.3, key: "agree_partly" },
@@ -10,6 +12,9 @@ const AGREEMENTS = [
 ];
 
 export class Importance {
+  /** What is being measured. @type {import("./state.js").Shown | null} */
+  #measured = null;
+
   /** @param {import("./viewer.js").Viewer} viewer */
   constructor(viewer) {
     this.viewer = viewer;
@@ -17,14 +22,27 @@ export class Importance {
 
   /** Measure the importance for the caption shown, unless it has been. */
   measure() {
-    const { state, texts } = this.viewer;
+    const { state } = this.viewer;
     const { shown } = state;
-    if (!shown || shown.occlusion || !state.words.length) return;
-    this.viewer.find(".evidence").textContent = texts.say("measuring");
-    this.viewer.request("occlusion", { caption: shown.caption }, ({ occlusion }) => {
-      shown.occlusion = occlusion;
+    if (!shown || shown === this.#measured || shown.occlusion || !state.words.length || state.eyesClosed) return;
+    this.#measured = shown;
+    const done = (/** @type {import("./types.js").Answer} */ { occlusion }) => {
+      shown.occlusion = occlusion ?? null;
       if (state.shown === shown && state.appearance.source === "importance") this.viewer.showAppearance();
-    });
+    };
+    const failed = (/** @type {string} */ message) => {
+      this.#measured = null; // to be tried again
+      this.#showAttention();
+      this.viewer.showTrouble(message);
+    };
+    this.viewer.request("occlusion", { caption: shown.caption }, done, failed);
+  }
+
+  /** Go back to the maps that there are. */
+  #showAttention() {
+    this.viewer.findInput(".look [value=attention]").checked = true;
+    this.viewer.state.changeAppearance({ source: "attention" });
+    this.viewer.showAppearance();
   }
 
   /**
@@ -34,6 +52,7 @@ export class Importance {
    */
   describe(index, map) {
     const { state, texts } = this.viewer;
+    if (state.eyesClosed) return texts.say("looked_at_nothing");
     const best = peakOf(map);
     const place = texts.placeName(best, [map.rows, map.cols]);
     if (state.appearance.source === "attention") {
@@ -43,11 +62,12 @@ export class Importance {
     }
     const occlusion = state.drawnOcclusion;
     if (!occlusion) return texts.say("measuring");
+    const points = texts.oneDecimal.format(100 * map.cells[best]);
+    if (map.cells[best] <= LEAST_LOSS) return texts.say("importance_little", { points });
     const agreement = occlusion.agreements[index];
     const verdict = AGREEMENTS.find(({ least }) => agreement >= least) ?? AGREEMENTS[3];
     const value = texts.twoDecimals.format(agreement);
-    const points = texts.oneDecimal.format(100 * map.cells[best]);
-    const most = map.cells[best] > 0 ? "importance_most" : "importance_nowhere";
-    return `${texts.say("agree_value", { verdict: texts.say(verdict.key), value })} ${texts.say(most, { place, points })}`;
+    const said = texts.say("agree_value", { verdict: texts.say(verdict.key), value });
+    return `${said} ${texts.say("importance_most", { place, points })}`;
   }
 }

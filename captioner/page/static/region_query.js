@@ -2,6 +2,7 @@
 
 import { peakOf, toMap } from "./drawing.js";
 import { bar } from "./stepping.js";
+import { chipLabel } from "./word_panel.js";
 
 /** @typedef {import("./types.js").Word} Word */
 /** @typedef {{word: Word, index: number, share: number}} Attending a word and its attention on a region */
@@ -43,7 +44,7 @@ export class RegionQuery {
     this.state = viewer.state;
     this.texts = viewer.texts;
     viewer.find(".stage").addEventListener("click", (event) => {
-      if (!this.state.words.length) return;
+      if (!this.state.words.length || this.state.eyesClosed) return;
       const cell = this.#cellAt(event);
       if (cell === null || cell === this.state.region) this.close();
       else this.open(cell);
@@ -54,6 +55,7 @@ export class RegionQuery {
   open(cell) {
     const { viewer, texts, state } = this;
     viewer.stepper.pause();
+    viewer.tabs.open("word");
     state.selectRegion(cell);
     const attending = attendingAt(state.words, state.grid, cell);
     const place = texts.placeName(cell, state.grid);
@@ -83,7 +85,7 @@ export class RegionQuery {
     this.state.words.forEach((word, index) => {
       const part = /** @type {HTMLElement} */ (list.children[index]);
       part.dataset.percent = this.texts.percent(word.probability);
-      part.setAttribute("aria-label", this.viewer.stepper.chipLabel(word));
+      part.setAttribute("aria-label", chipLabel(word, this.state.isStrange, this.texts));
     });
     this.viewer.stepper.draw();
   }
@@ -91,6 +93,7 @@ export class RegionQuery {
   /** Take a key that was pressed on the photo; whether it means anything here. @param {string} key */
   takeKey(key) {
     const { state } = this;
+    if (state.eyesClosed) return false;
     if (key in MOVES) this.open(this.#next(key));
     else if (key === "Enter" && state.region === null) this.open(this.#next(key));
     else if (key === "Enter") {

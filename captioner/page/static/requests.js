@@ -16,7 +16,7 @@
  */
 
 const TIMEOUT_MS = 60_000;
-const QUIET_KINDS = ["animation", "occlusion"]; // which leave the words as they are
+const QUIET_KINDS = ["animation", "occlusion", "tree"]; // which leave the words as they are
 const NO_ANSWER = { code: "fault", values: {}, message: "The server did not answer." };
 
 export class Requests {
@@ -25,6 +25,7 @@ export class Requests {
   /** @type {Request[]} */
   #queue = [];
   #count = 0;
+  #isHeld = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -70,7 +71,15 @@ export class Requests {
     else request.done(answer);
   }
 
+  /** While the server is away nothing ends: what is under way is sent again. @param {boolean} isHeld */
+  hold(isHeld) {
+    this.#isHeld = isHeld;
+    clearTimeout(this.#timer);
+    if (this.#pending) this.#startTimer(this.#pending);
+  }
+
   #sendNext() {
+    this.#queue = this.#queue.filter(({ turn }) => turn === this.owner.turn());
     this.#pending = this.#queue.shift() ?? null;
     this.owner.onBusy(this.#pending !== null && !QUIET_KINDS.includes(this.#pending.kind));
     if (!this.#pending) return;
@@ -82,6 +91,7 @@ export class Requests {
   /** @param {Request} request */
   #startTimer({ id }) {
     clearTimeout(this.#timer);
+    if (this.#isHeld) return;
     this.#timer = setTimeout(() => this.receive({ id, error: NO_ANSWER }), TIMEOUT_MS);
   }
 }

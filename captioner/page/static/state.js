@@ -1,5 +1,7 @@
 // The viewer's state, and the transitions between its states. Knows no page and no server.
 
+import { isStrange } from "./familiarity.js";
+
 /** @typedef {import("./types.js").Caption} Caption */
 /** @typedef {import("./types.js").Occlusion} Occlusion */
 /** @typedef {"empty" | "looking" | "failed" | "done"} Phase */
@@ -10,14 +12,19 @@
  * @property {Caption} caption
  * @property {string} origin where it comes from, for the visitor
  * @property {Occlusion | null} occlusion once it has been measured
+ * @property {(Chooser | undefined)[]} [choosers] of its words; the last, of those that follow, too
  */
+
+/** What chose a word, where that is known. @typedef {"search" | "sampling" | "visitor"} Chooser */
+/** @typedef {{shown: Shown | null, current: number, history: {shown: Shown, current: number}[]}} Sight */
 
 /**
  * How maps are drawn.
  * @typedef {object} Appearance
  * @property {"attention" | "importance"} source
  * @property {"smooth" | "grid"} shape
- * @property {"viridis" | "magma" | "spotlight"} palette
+ * @property {"word" | "caption"} scale what takes all colours: each map by itself, or all together
+ * @property {"viridis" | "spotlight"} palette
  * @property {number} opacity
  * @property {boolean} peak whether the highest value is marked
  */
@@ -35,6 +42,8 @@ export class ViewerState {
   image = null;
   /** Found by the model, best first. @type {Caption[]} */
   captions = [];
+  /** What chose the words of these. @type {Chooser} */
+  finder = "search";
   /** @type {Shown | null} */
   shown = null;
   /** What was shown before. @type {{shown: Shown, current: number}[]} */
@@ -43,13 +52,46 @@ export class ViewerState {
   current = 0;
   /** The word under the mouse, shown as long as the mouse stays there. @type {number | null} */
   peeked = null;
+  /** Whether the photo is shown without a map, as long as it is held. */
+  isBare = false;
   /** The region of which the attention is listed, in reading order. @type {number | null} */
   region = null;
+  /** What there was before the eyes were closed, while they are. @type {Sight | null} */
+  #sight = null;
   /** @type {Appearance} */
-  appearance = { source: "attention", shape: "smooth", palette: "viridis", opacity: 0.6, peak: true };
+  appearance = {
+    source: "attention",
+    shape: "smooth",
+    scale: "word",
+    palette: "spotlight",
+    opacity: 0.6,
+    peak: true,
+  };
 
   get words() {
     return this.shown?.caption.words ?? [];
+  }
+
+  /** Whether the caption shown is one that the model says without the photo. */
+  get eyesClosed() {
+    return this.#sight !== null;
+  }
+
+  /** What is shown with the eyes open. @returns {Sight} */
+  get sight() {
+    const { shown, current, history } = this;
+    return this.#sight ?? { shown, current, history };
+  }
+
+  /** Whether to believe the probabilities less: of a photo unlike those of training. */
+  get isStrange() {
+    return isStrange(this.shown?.caption.familiarity);
+  }
+
+  /** What chose a word of the caption shown. @param {number} index @returns {Chooser | undefined} */
+  chooserOf(index) {
+    const choosers = this.shown?.choosers ?? [];
+    return choosers[Math.min(index, choosers.length - 1)];
   }
 
   /** The place of the word whose map is drawn. */
@@ -76,17 +118,20 @@ export class ViewerState {
   startPhoto(phase, photoId, name = "") {
     this.turn += 1;
     Object.assign(this, { phase, photoId, name, image: null, captions: [], shown: null });
-    Object.assign(this, { history: [], current: 0, peeked: null, region: null });
+    Object.assign(this, { history: [], current: 0, peeked: null, region: null, finder: "search" });
+    this.#sight = null;
   }
 
   /** @param {Shown} shown */
   show(shown, current = 0) {
+    this.openEyes();
     this.shown = shown;
     this.goTo(current);
   }
 
   /** Show another caption of the photo; `undo` brings the present one back. @param {Shown} shown */
   replace(shown, current = 0) {
+    this.openEyes();
     if (this.shown) this.history.push({ shown: this.shown, current: this.current });
     this.show(shown, current);
   }
@@ -119,5 +164,20 @@ export class ViewerState {
   /** @param {Partial<Appearance>} changes */
   changeAppearance(changes) {
     this.appearance = { ...this.appearance, ...changes };
+  }
+
+  /** Show what the model says without the photo. `undo` knows nothing of it. @param {Shown} blind */
+  closeEyes(blind) {
+    this.#sight = this.sight;
+    Object.assign(this, { shown: blind, history: [] });
+    this.goTo(0);
+  }
+
+  /** Bring everything back as it was before the eyes were closed. */
+  openEyes() {
+    if (!this.#sight) return;
+    Object.assign(this, this.#sight);
+    this.#sight = null;
+    this.goTo(this.current);
   }
 }

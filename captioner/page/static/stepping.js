@@ -1,6 +1,9 @@
 // Stepping: which word is the current one, and everything that shows it. Needs no server.
 
-import { blend, drawMap, markCell, peakOf, toMap } from "./drawing.js";
+import { blend, cover, drawMap, markCell, peakOf, rangeOf, toMap } from "./drawing.js";
+import { wasRead } from "./evidence.js";
+import { LEAST_LOSS } from "./importance.js";
+import { chipLabel, showShares } from "./word_panel.js";
 
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {import("./types.js").Word} Word */
@@ -9,7 +12,6 @@ import { blend, drawMap, markCell, peakOf, toMap } from "./drawing.js";
 const STEP_MS = 1000;
 const FADE_MS = 160;
 const LEAST_DROP = 0.001; // of probability: less than this does not count as important
-const LEAST_RANGE = 0.02; // of probability: a smaller importance is not drawn as if it were large
 const CHIP_SIZES = [20, 18, 16, 14];
 const FILM_HEIGHT = 64;
 const FILM_MAP_SIDE = 48;
@@ -30,7 +32,6 @@ export class Stepper {
     this.film = viewer.find(".film");
     this.stage = viewer.find(".stage");
     this.canvas = /** @type {HTMLCanvasElement} */ (viewer.find(".stage canvas"));
-    this.slider = viewer.findInput(".slider");
     this.#listen();
   }
 
@@ -45,8 +46,9 @@ export class Stepper {
     this.list.hidden = words.length === 0;
     this.viewer.find(".lead").textContent = words.length ? "" : this.texts.say("no_words");
     this.viewer.setStepping(words.length > 0);
-    this.slider.max = String(Math.max(1, words.length));
+    this.viewer.eyes.show();
     this.fitChips();
+    void document.fonts.ready.then(() => this.fitChips());
     this.film.replaceChildren(...words.map((word, index) => this.#thumbnail(word, index)));
     this.drawFilm();
   }
@@ -68,9 +70,7 @@ export class Stepper {
     }
     const [place, count] = [state.current + 1, state.words.length];
     this.viewer.find(".count").textContent = `${place} / ${count}`;
-    this.slider.value = String(place);
-    const values = { word: state.words[state.current].text, place, count };
-    this.slider.setAttribute("aria-valuetext", this.texts.say("slider_word", values));
+    this.viewer.keeper.note();
     this.showWord();
   }
 
@@ -102,30 +102,28 @@ export class Stepper {
     delete this.viewer.root.dataset.playing;
   }
 
-  /** Put the word's text, probability, alternatives and map on the page. */
+  /** Put all about the word on the page, and its map. */
   showWord() {
     const { viewer, texts, state } = this;
     const index = state.drawnIndex;
-    const word = state.words[index];
-    viewer.find(".place").textContent = texts.say("word_of", { place: index + 1, count: state.words.length });
-    viewer.find(".word").textContent = word.text;
-    viewer.find(".sure b").textContent = texts.say(word.known ? "sure" : "sure_any", {
-      percent: texts.percent(word.probability),
-    });
-    viewer.find(".sure i").style.width = `${100 * word.probability}%`;
-    viewer.find(".alternatives").replaceChildren(...word.alternatives.map((item) => this.#alternative(item)));
     const map = this.mapOf(index);
-    viewer.find(".evidence").textContent = viewer.importance.describe(index, map);
-    this.canvas.setAttribute("aria-label", this.#mapLabel(word, map));
+    viewer.wordPanel.show(index, map);
+    viewer.doubt.mark();
+    const label = state.eyesClosed ? texts.say("covered") : this.#mapLabel(state.words[index], map);
+    this.canvas.setAttribute("aria-label", label);
     this.#fadeTo(map.cells);
   }
 
   /** The attention of a word, or its importance once that has been measured. @param {number} index */
   mapOf(index) {
-    const occlusion = this.state.drawnOcclusion;
-    if (!occlusion) return toMap(this.state.words[index].alpha);
-    const map = toMap(occlusion.drops[index]);
-    return { ...map, cells: map.cells.map((drop) => (drop < LEAST_DROP ? 0 : drop)), least: LEAST_RANGE };
+    const { words, appearance, drawnOcclusion: occlusion } = this.state;
+    const grids = occlusion ? occlusion.drops : words.map(({ alpha }) => alpha);
+    const map = toMap(grids[index]);
+    if (occlusion) map.cells = map.cells.map((drop) => (drop < LEAST_DROP ? 0 : drop));
+    let [low, high] = rangeOf(map.cells);
+    if (appearance.scale === "caption") [low, high] = [0, Math.max(...grids.flat(2))];
+    if (occlusion) high = Math.max(high, low + LEAST_LOSS); // a small loss is not drawn as if it were large
+    return { ...map, range: /** @type {[number, number]} */ ([low, high]) };
   }
 
   /** Draw the photo, with the map of the word or the outline of a region. */
@@ -139,11 +137,16 @@ export class Stepper {
     canvas.style.height = `${high * fit}px`;
     canvas.width = Math.max(1, Math.round(wide * fit * ratio)); // clears it, too
     canvas.height = Math.max(1, Math.round(high * fit * ratio));
+    canvas.style.visibility = state.image ? "" : "hidden"; // its size is not yet the photo's
     if (!state.image) return;
     const context = getContext(canvas);
     context.imageSmoothingQuality = "high";
     context.drawImage(state.image, 0, 0, canvas.width, canvas.height);
-    if (!this.#drawn || !state.words.length) return;
+    if (!this.#drawn || !state.words.length || state.isBare) return;
+    if (state.eyesClosed) {
+      cover(context, canvas.width, canvas.height);
+      return;
+    }
     if (state.region !== null) {
       markCell(context, canvas.width, canvas.height, state.grid, state.region);
       return;
@@ -155,6 +158,7 @@ export class Stepper {
   /** Draw every word's map, as large as there is room for; beyond that the film scrolls. */
   drawFilm() {
     const { image, words, appearance } = this.state;
+    this.film.style.visibility = image ? "" : "hidden";
     if (!image || !words.length) return;
     const ratio = window.devicePixelRatio || 1;
     const shape = Math.min(2, Math.max(0.5, image.naturalWidth / image.naturalHeight));
@@ -170,8 +174,10 @@ export class Stepper {
       const context = getContext(small);
       context.drawImage(image, 0, 0, small.width, small.height);
       const look = { ...appearance, peak: false };
-      drawMap(context, small.width, small.height, this.mapOf(index), look, FILM_MAP_SIDE);
+      if (this.state.eyesClosed) cover(context, small.width, small.height);
+      else drawMap(context, small.width, small.height, this.mapOf(index), look, FILM_MAP_SIDE);
     }
+    this.viewer.doubt.draw();
   }
 
   /** Once the photo is there: whoever waits for the word's map can see that it is drawn. */
@@ -188,18 +194,8 @@ export class Stepper {
     }
   }
 
-  /** @param {Word} word */
-  chipLabel(word) {
-    const percent = this.texts.percent(word.probability);
-    return this.texts.say(word.known ? "chip" : "chip_unknown", { word: word.text, percent });
-  }
-
   #listen() {
-    this.slider.addEventListener("input", () => {
-      this.pause();
-      this.goTo(Number(this.slider.value) - 1);
-    });
-    for (const strip of [this.list, this.film]) {
+    for (const strip of [this.list, this.film, this.viewer.find(".doubt")]) {
       let place = ""; // of the mouse: a strip that moves under a mouse at rest is not hovered over
       strip.addEventListener("pointermove", (event) => {
         const target = /** @type {Element} */ (event.target);
@@ -232,9 +228,10 @@ export class Stepper {
     part.setAttribute("role", "option");
     part.dataset.index = String(index);
     part.dataset.percent = this.texts.percent(word.probability);
-    part.style.setProperty("--sure", String(word.probability));
+    showShares(part, word);
     part.textContent = word.text;
-    part.setAttribute("aria-label", this.chipLabel(word));
+    if (wasRead(word)) part.append(Object.assign(document.createElement("i"), { className: "mark" }));
+    part.setAttribute("aria-label", chipLabel(word, this.state.isStrange, this.texts));
     part.toggleAttribute("data-unknown", !word.known);
     return part;
   }
@@ -249,14 +246,6 @@ export class Stepper {
     name.textContent = word.text;
     part.append(document.createElement("canvas"), name);
     return part;
-  }
-
-  /** @param {[string, number]} alternative */
-  #alternative([text, probability]) {
-    const values = { word: text, percent: this.texts.percent(probability) };
-    const item = bar(text, probability, values.percent, this.texts.say("continue_with", values));
-    item.button.dataset.alternative = text;
-    return item;
   }
 
   /** @param {HTMLElement} part @param {boolean} focus */
@@ -310,21 +299,26 @@ export function getContext(canvas) {
 }
 
 /**
- * A line of a bar list: a button with a word, a number, and a bar as long as the number.
+ * A line of a bar list: a word, a number, and a bar as long as the number.
  * @param {string} text
  * @param {number} share
  * @param {string} number
- * @param {string} label
+ * @param {string | null} label of a button; null: it is none
+ * @param {string} [note] in small letters
  */
-export function bar(text, share, number, label) {
-  const button = document.createElement("button");
-  button.type = "button";
-  const [name, value, line] = ["span", "b", "i"].map((tag) => document.createElement(tag));
+export function bar(text, share, number, label, note = "") {
+  const button = document.createElement(label === null ? "div" : "button");
+  const [name, value, line, small] = ["span", "b", "i", "small"].map((tag) => document.createElement(tag));
   name.textContent = text;
+  name.lang = "en";
   value.textContent = number;
+  small.textContent = note;
   line.style.width = `${100 * Math.min(1, share)}%`;
-  button.append(name, value, line);
-  button.setAttribute("aria-label", label);
+  button.append(name, value, line, ...(note ? [small] : []));
+  if (label !== null) {
+    button.setAttribute("type", "button");
+    button.setAttribute("aria-label", label);
+  }
   const item = document.createElement("li");
   item.append(button);
   return Object.assign(item, { button });

@@ -9,8 +9,18 @@
  * @property {number} probability
  * @property {number} [recognized] the share of the probability that was read off the photo
  * @property {number | null} [blind] the probability without the photo
+ * @property {number | null} [entropy] of the model's distribution there, in nats
+ * @property {number | null} [ending] the probability that the caption ends there, without the word
  * @property {[string, number][]} alternatives
  * @property {number[][]} alpha
+ */
+
+/**
+ * The end of a caption, after its last word.
+ * @typedef {object} Ending
+ * @property {number} probability
+ * @property {number} entropy
+ * @property {[string, number][]} alternatives words in its place
  */
 
 /**
@@ -19,7 +29,9 @@
  * @property {number} score
  * @property {number} perplexity
  * @property {number | null} [familiarity] how like the training photos the photo is
+ * @property {boolean} [finished]
  * @property {[number, number]} grid rows and columns
+ * @property {Ending | null} [ending] null if it is not finished
  * @property {Word[]} words
  */
 
@@ -29,6 +41,20 @@
  * @property {number[][][]} drops
  * @property {number[]} agreements
  */
+
+/**
+ * A word, or the end, that the search considered after the words of its parent.
+ * @typedef {object} Candidate
+ * @property {string} text empty for the end
+ * @property {number} parent index among the candidates of the step before, -1 at the first step
+ * @property {number} probability after the words before it
+ * @property {number} logprob of all words so far
+ * @property {boolean} kept
+ * @property {boolean} ended
+ * @property {boolean} best of the caption that the search found best
+ */
+
+/** @typedef {{steps: Candidate[][]}} SearchTree */
 
 /**
  * @typedef {object} ErrorData
@@ -49,6 +75,7 @@
  * @property {Caption} [caption]
  * @property {Caption[]} [captions]
  * @property {Occlusion} [occlusion]
+ * @property {SearchTree} [tree]
  * @property {FileReference} [animation]
  */
 
@@ -61,7 +88,9 @@
  * @property {FileReference | null} [photo]
  * @property {boolean} [looking]
  * @property {boolean} [example] shown at once, without the server
+ * @property {boolean} [chosen] by the visitor just now: the words arrive one by one
  * @property {Waiting | null} [waiting]
+ * @property {boolean} [lost] whether the server does not answer at present
  * @property {ErrorData | null} [error]
  * @property {Caption[] | null} [captions]
  * @property {Answer | null} [answer]

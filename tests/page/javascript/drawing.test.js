@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  PALETTES, blend, colourize, drawMap, enlarge, interpolateColours, markCell, peakOf, toMap,
+  PALETTES, blend, colourize, cover, drawMap, enlarge, interpolateColours, markCell, peakOf, rangeOf, toMap,
 } from "../../../captioner/page/static/drawing.js";
 
 /** Red, green, blue and opacity of a packed colour. */
@@ -20,11 +20,9 @@ test("colours are interpolated between the steps, and the steps are met", () => 
   assert.deepEqual(unpack(colours[255]), [255, 100, 50, 255]);
 });
 
-test("viridis goes from violet to yellow, magma from black to cream", () => {
+test("viridis goes from violet to yellow", () => {
   assert.deepEqual(unpack(PALETTES.viridis[0]), [68, 1, 84, 255]);
   assert.deepEqual(unpack(PALETTES.viridis[255]), [253, 231, 36, 255]);
-  assert.deepEqual(unpack(PALETTES.magma[0]), [0, 0, 3, 255]);
-  assert.deepEqual(unpack(PALETTES.magma[255]), [251, 252, 191, 255]);
 });
 
 test("the spotlight is black, and clear where the value is highest", () => {
@@ -32,19 +30,23 @@ test("the spotlight is black, and clear where the value is highest", () => {
   assert.deepEqual(unpack(PALETTES.spotlight[255]), [0, 0, 0, 0]);
 });
 
-test("values are stretched to all colours", () => {
-  const palette = Uint32Array.from({ length: 256 }, (_, level) => level);
-  assert.deepEqual([...colourize([2, 3, 4], palette)], [0, 128, 255]);
+const LEVELS = Uint32Array.from({ length: 256 }, (_, level) => level);
+
+test("values get all colours of their range, and those beyond it the first or the last", () => {
+  assert.deepEqual([...colourize([2, 3, 4], LEVELS, rangeOf([2, 3, 4]))], [0, 128, 255]);
+  assert.deepEqual([...colourize([-1, 1, 9], LEVELS, [0, 2])], [0, 128, 255]);
 });
 
-test("a range below the least one does not get all colours", () => {
-  const palette = Uint32Array.from({ length: 256 }, (_, level) => level);
-  assert.deepEqual([...colourize([0, 0.01], palette, 0.02)], [0, 128]);
+test("the same value gets the same colour wherever the range is the same", () => {
+  const range = [0, 0.95];
+  const [low, high] = [[0.01, 0.09], [0.09, 0.95]].map((cells) => colourize(cells, LEVELS, range));
+  assert.equal(low[1], high[0]);
+  assert.ok(low[1] < 30);
+  assert.equal(high[1], 255);
 });
 
 test("equal values all get the first colour", () => {
-  const palette = Uint32Array.from({ length: 256 }, (_, level) => level);
-  assert.deepEqual([...colourize([0.2, 0.2, 0.2], palette)], [0, 0, 0]);
+  assert.deepEqual([...colourize([0.2, 0.2], LEVELS, rangeOf([0.2, 0.2]))], [0, 0]);
 });
 
 test("an even map stays even when it is enlarged", () => {
@@ -115,6 +117,38 @@ test("a map is drawn over the whole photo, cell by cell if a grid is wanted", (c
   assert.deepEqual(canvas.drawn.find(([name]) => name === "drawImage").slice(2), [0, 0, 300, 200]);
   assert.deepEqual(canvas.drawn.find(([name]) => name === "globalAlpha"), ["globalAlpha", 0.5]);
   assert.deepEqual(canvas.drawn.find(([name]) => name === "arc").slice(1, 3), [250, 50]);
+});
+
+test("the ring lies where the smooth map is highest, between two cells that share the peak", (context) => {
+  globalThis.OffscreenCanvas = FakeCanvas;
+  context.after(() => delete globalThis.OffscreenCanvas);
+  const canvas = new FakeCanvas(400, 400);
+  const appearance = { shape: "smooth", palette: "spotlight", opacity: 1, peak: true };
+  const map = toMap([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]);
+  drawMap(canvas.getContext(), 400, 400, map, appearance);
+  const [x, y] = canvas.drawn.find(([name]) => name === "arc").slice(1, 3);
+  assert.ok(Math.abs(x - 200) < 4, `the ring is at ${x}`);
+  assert.ok(Math.abs(y - 150) < 4, `the ring is at ${y}`);
+});
+
+test("the brightest place of a spotlight keeps the colours of the photo", (context) => {
+  globalThis.OffscreenCanvas = FakeCanvas;
+  context.after(() => delete globalThis.OffscreenCanvas);
+  const canvas = new FakeCanvas(300, 200);
+  const appearance = { shape: "smooth", palette: "spotlight", opacity: 1, peak: false };
+  drawMap(canvas.getContext(), 300, 200, toMap([[0.1, 0.2, 0.1], [0.2, 0.3, 0.1]]), appearance);
+  const [, image] = FakeCanvas.made.at(-1).drawn.find(([name]) => name === "putImageData");
+  const opacities = image.data.filter((_, i) => i % 4 === 3);
+  assert.equal(Math.min(...opacities), 0);
+  assert.equal(Math.max(...opacities), 255);
+});
+
+test("a covered photo is grey nearly all through", () => {
+  const canvas = new FakeCanvas(300, 200);
+  cover(canvas.getContext(), 300, 200);
+  assert.deepEqual(canvas.drawn.find(([name]) => name === "fillRect"), ["fillRect", 0, 0, 300, 200]);
+  assert.ok(canvas.drawn.find(([name]) => name === "globalAlpha")[1] > 0.9);
+  assert.equal(canvas.globalAlpha, 1);
 });
 
 test("a cell is outlined where it lies", () => {

@@ -63,13 +63,49 @@ test("another photo leaves nothing of the one before but the appearance", () => 
   state.startPhoto("done", "one.jpg", "one.jpg");
   state.show(shown("a", "dog"), 1);
   state.replace(shown("a", "cat"));
-  state.changeAppearance({ palette: "magma" });
+  state.changeAppearance({ palette: "viridis" });
   state.startPhoto("looking", "two.jpg");
   assert.deepEqual(
     [state.turn, state.phase, state.photoId, state.name, state.words, state.history, state.current],
     [2, "looking", "two.jpg", "", [], [], 0],
   );
-  assert.equal(state.appearance.palette, "magma");
+  assert.equal(state.appearance.palette, "viridis");
+});
+
+test("closing the eyes hides the way back, and opening them brings back all as it was", () => {
+  const state = new ViewerState();
+  state.show(shown("a", "cat"));
+  state.replace(shown("a", "dog", "runs"), 2);
+  state.closeEyes(shown("a", "man"));
+  assert.deepEqual([state.eyesClosed, state.shown.origin, state.current, state.history], [true, "a-man", 0, []]);
+  assert.equal(state.undo(1), false);
+  state.goTo(1);
+  state.openEyes();
+  assert.deepEqual([state.eyesClosed, state.shown.origin, state.current], [false, "a-dog-runs", 2]);
+  assert.deepEqual(state.history.map(({ shown: { origin } }) => origin), ["a-cat"]);
+  state.openEyes();
+  assert.equal(state.current, 2);
+});
+
+test("another caption opens the eyes, and undo leads to what was seen before", () => {
+  const state = new ViewerState();
+  state.show(shown("a", "dog"), 1);
+  state.closeEyes(shown("a", "man"));
+  state.replace(shown("a", "bird"));
+  assert.equal(state.eyesClosed, false);
+  state.undo(1);
+  assert.deepEqual([state.shown.origin, state.current], ["a-dog", 1]);
+  state.closeEyes(shown("a", "man"));
+  state.startPhoto("looking", "two.jpg");
+  assert.deepEqual([state.eyesClosed, state.shown], [false, null]);
+});
+
+test("the last known way of choosing a word holds for those that follow", () => {
+  const state = new ViewerState();
+  state.show({ ...shown("a", "cat", "sleeps", "far"), choosers: [undefined, "visitor", "search"] });
+  assert.deepEqual([0, 1, 2, 3].map((index) => state.chooserOf(index)), [undefined, "visitor", "search", "search"]);
+  state.show(shown("a"));
+  assert.equal(state.chooserOf(0), undefined);
 });
 
 test("importance is drawn once it has been measured", () => {
@@ -124,6 +160,16 @@ test("an answer about a photo that has gone is dropped", () => {
   assert.deepEqual([page.results, page.waiting], [[], []]);
 });
 
+test("a request that waits is not sent any more once its photo has gone", () => {
+  const { page, requests, send } = makeRequests();
+  send("score", {});
+  send("occlusion", {});
+  page.turn = 2;
+  send("branch", {});
+  requests.receive({ id: 1, caption: "old" });
+  assert.deepEqual(page.sent.map(({ kind }) => kind), ["score", "branch"]);
+});
+
 test("an error ends the request under way, with or without its number", () => {
   const { page, requests, send } = makeRequests();
   send("score", {});
@@ -156,7 +202,7 @@ test("errors are explained by code in the visitor's language, unknown ones in En
   const error = { code: "too_small", values: { min_side: 8, width: 1, height: 2 }, message: "small" };
   assert.equal(
     texts("fr").explain(error),
-    "Une photo doit avoir au moins 8 pixels de côté ; celle-ci fait 1 × 2.",
+    "Une photo doit avoir au moins 8 pixels de côté\u00a0; celle-ci fait 1 × 2.",
   );
   assert.equal(texts("fr").explain({ ...error, code: "new" }), "small");
   assert.equal(texts("en").explain({ code: "toString", values: {}, message: "odd" }), "odd");
