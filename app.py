@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -15,12 +14,12 @@ from typing import Any
 
 import gradio as gr
 import gradio.routes
-import matplotlib as mpl
 import torch
 
 import captioner
 from captioner.checkpoint import BUNDLED
 from captioner.page import (
+    EXAMPLES,
     CaptionService,
     CaptionViewer,
     Line,
@@ -28,21 +27,19 @@ from captioner.page import (
     View,
     VisitorFiles,
     about_section,
-    choose_script,
-    example_buttons,
-    example_views,
     page_texts,
     read_texts,
+    start_examples,
 )
 from captioner.page.connections import (
     SILENT_SECONDS,
     allow_many_connections,
     end_silent_connections,
 )
-from captioner.page.errors import PageError, error_data, visitors_message
+from captioner.page.errors import visitors_message
 from captioner.page.middleware import LOOPBACK_HOSTS, TUNNEL_HOST, page_middleware
 from captioner.page.request_log import log_to_stderr
-from captioner.page.theme import CSS, page_theme
+from captioner.page.theme import page_theme
 from captioner.page.unread_answers import UnreadAnswers
 from captioner.page.uploads import MAX_UPLOAD_BYTES
 from captioner.page.zero_gpu import declare_gpu_function
@@ -62,34 +59,19 @@ STOP_SECONDS = 5
 REPORT = "val.json"
 """A checkpoint's measured scores, in its folder."""
 
-GRADIO_PHOTOS = Path(gr.__file__).parent / "media_assets" / "images"
-EXAMPLES = {
-    "Lion": GRADIO_PHOTOS / "lion.jpg",
-    "Running cheetah": GRADIO_PHOTOS / "cheetah.jpg",
-    "Tower at dusk": GRADIO_PHOTOS / "tower.jpg",
-    "Grace Hopper": Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg",
-}
-"""Photos that the required packages contain, by the names that visitors see."""
-
-# In the browser, before the server has received the photo. An example has its caption already.
-LOOKING = """(photo, view) => {
-  if (photo && view?.example && view.of === photo.path) return view;
-  return photo ? {looking: true, of: photo.path, photo} : null;
-}"""
-# What the viewer gets after a fault; the time makes it a new value.
-_FAULT = json.dumps(error_data(PageError("fault")))
-FAILED = f"() => ({{error: {_FAULT}, at: Date.now()}})"
-UNANSWERED = f"() => ({{answer: {{error: {_FAULT}, at: Date.now()}}}})"
-
 
 def build_demo(
-    service: CaptionService, files: VisitorFiles, report: Path = BUNDLED / REPORT
+    service: CaptionService,
+    files: VisitorFiles,
+    grid: tuple[int, int],
+    report: Path = BUNDLED / REPORT,
 ) -> gr.Blocks:
     """Lay the page out. Sets environment variables of Gradio's, for the whole process.
 
     Args:
         service: of the model.
         files: where Gradio puts visitors' files.
+        grid: rows and columns of the model's regions.
         report: file of the model's measured scores, if there are any.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -107,47 +89,29 @@ def build_demo(
         except ValueError as error:
             raise gr.Error(visitors_message(error), print_exception=False) from error
 
-    async def view(photo: str | None) -> AsyncIterator[View | None]:
-        async for step in service.views(photo):
+    async def respond(event: gr.EventData) -> AsyncIterator[View]:
+        async for step in service.respond(event._data):
             yield step
 
-    async def answer(photo: str | None, event: gr.EventData) -> AsyncIterator[View]:
-        async for step in service.answers(photo, event._data):
-            yield View(answer=step, animation=step.pop("animation", None))
-
+    examples = start_examples(service, EXAMPLES, files.examples)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.HTML(texts("page_heading"), elem_id="heading")
-        with gr.Row():
-            with gr.Column(scale=1, min_width=260, elem_id="side"):
-                photo = PhotoInput(
-                    label=texts("page_photo"),
-                    placeholder=str(texts("page_drop")),
-                    height=240,
-                    buttons=[],
-                    elem_id="photo",
-                )
-                examples = example_buttons(
-                    EXAMPLES, label=texts("page_examples"), elem_id="examples"
-                )
-            with gr.Column(scale=3, min_width=320):
-                viewer = CaptionViewer(elem_id="viewer")
-        views = example_views(service, EXAMPLES, files.examples)
-        about_section(report, views[0]["captions"][0]["grid"], elem_id="about")
+        viewer = CaptionViewer(examples=examples, elem_id="viewer")
+        about_section(report, grid, elem_id="about")
         gr.HTML(texts("page_bottom"), elem_id="footnote")
 
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # Requests wait for the model in the line of `service`, which knows their places.
         at_once: dict[str, Any] = {"concurrency_limit": None}
-        examples.click(None, examples, [photo, viewer], js=choose_script(views))
-        # `change` fires once for each photo, however it was given.
-        photo.change(None, [photo, viewer], viewer, js=LOOKING)
-        viewed = photo.change(view, photo, viewer, **quiet, **at_once)
-        viewed.failure(None, None, viewer, js=FAILED)
-        answered = viewer.request(
-            answer, photo, viewer, trigger_mode="multiple", **quiet, **at_once
+        # `static/gradio.js` calls it; Gradio's own front end never does.
+        viewer.request(
+            respond,
+            None,
+            viewer,
+            api_visibility="private",
+            **at_once,
         )
-        answered.failure(None, None, viewer, js=UNANSWERED)
-        # Not an event of the page: for programs alone.
+        # Not part of the page: for programs alone.
+        photo = PhotoInput(label="Photo", visible=False)
         gr.on([], caption, photo, gr.JSON(visible=False), api_name="caption", **at_once)
     return demo
 
@@ -180,7 +144,6 @@ def serve(
     middleware = page_middleware(files, lambda: line.is_alive, unread.admits, events, allowed_hosts)
     _, address, _ = demo.launch(
         theme=page_theme(),
-        css=CSS,
         i18n=page_texts(),
         app_kwargs={"middleware": middleware},
         allowed_paths=[str(files.examples)],
@@ -330,7 +293,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reader.start()
         line = open_things.enter_context(Line(options.queue_length))
         service = CaptionService(model, files.read, reader.read, line)
-        demo = build_demo(service, files, Path(options.checkpoint or BUNDLED) / REPORT)
+        report = Path(options.checkpoint or BUNDLED) / REPORT
+        demo = build_demo(service, files, model.grid, report)
         try:
             serve(
                 demo,

@@ -1,9 +1,11 @@
 """What the page's tests share: serving it as app.py does, a fake model, and photos."""
 
 import io
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import pytest
 from PIL import Image
 
 from app import QUEUE_LENGTH, build_demo, serve, stop
-from captioner import Caption, DecodingOptions, Features, Occlusion, Word, load_image
+from captioner import Caption, DecodingOptions, Ending, Features, Occlusion, Word, load_image
 from captioner.errors import PhotoError
 from captioner.page import CaptionService, Line, VisitorFiles
 from captioner.photo_reader import PhotoReader
+from captioner.search_tree import Candidate, SearchTree
 
 ALTERNATIVES = (("cat", 0.2), ("<b>x</b>", 0.004))
 """The alternatives of every word of the fake model."""
@@ -25,7 +28,8 @@ class FakeModel:
     """Gives every photo the same caption, attending to one cell after the other, row by row.
 
     The important cell is the next one. Every further caption is one word longer. Every second word
-    was recognized, and all are half as probable without the photo.
+    was recognized. The photo added 25 points to the first word, and less to each after it. The
+    entropy falls from word to word, and an end becomes more probable.
     """
 
     def __init__(self, *texts: str, grid: tuple[int, int] = (4, 4)) -> None:
@@ -48,11 +52,33 @@ class FakeModel:
         self, photos: Sequence[Features], options: DecodingOptions
     ) -> list[list[Caption]]:
         self.seen_options.append(options)
-        more = [self.texts + ("again",) * extra for extra in range(options.num_captions)]
+        texts = (*options.prefix.split(), "sleeps") if options.prefix else self.texts
+        more = [texts + ("again",) * extra for extra in range(options.num_captions)]
         if options.temperature:
             more = [(*texts, f"seed{options.seed}") for texts in more]
         found = [self.caption(texts, -0.5 - extra) for extra, texts in enumerate(more)]
         return [found for _ in photos]
+
+    def generate_blind_caption(self, options: DecodingOptions) -> Caption:
+        self.seen_options.append(options)
+        return replace(self.caption(("a", "man", "sits")), familiarity=None)
+
+    def search_tree(self, photo: Features, options: DecodingOptions) -> SearchTree:
+        """A beam of two that keeps its best caption first, drops a word at each step, and ends."""
+        self.seen_options.append(options)
+        steps, logprob = [], 0.0
+        for index, text in enumerate((*self.texts, "")):
+            parent = 0 if index else -1
+            others = [("cat", 0.2, True), ("<b>x</b>", 0.004, False)]
+            words = [(text, min(0.9, 0.5 + 0.1 * index), True), *others]
+            steps.append(
+                tuple(
+                    Candidate(word, parent, p, logprob + math.log(p), kept, not word, word == text)
+                    for word, p, kept in words
+                )
+            )
+            logprob = steps[-1][0].logprob
+        return SearchTree(tuple(steps))
 
     def score_caption(self, photo: Features, text: str, options: DecodingOptions) -> Caption:
         if not text.split():
@@ -88,9 +114,11 @@ class FakeModel:
             alpha.flat[index % alpha.size] = 1
             sure = min(0.9, 0.5 + 0.1 * index)
             seen = 0.75 * (index % 2)
-            words.append(Word(text, sure, ALTERNATIVES, alpha, text != "zyx", seen, sure / 2))
+            numbers = (seen, sure - 0.25 / (index + 1) ** 2, 2 - sure, 0.02 * index)
+            words.append(Word(text, sure, ALTERNATIVES, alpha, text != "zyx", *numbers))
         logprob = -0.5 * (len(words) + 1)
-        return Caption(tuple(words), score, self.grid, logprob, familiarity=0.25)
+        ending = Ending(0.75, 1.5, ALTERNATIVES)
+        return Caption(tuple(words), score, self.grid, logprob, True, 0.25, ending)
 
 
 @contextmanager
@@ -131,7 +159,8 @@ def serving(
         Line(places) as line,
     ):
         patch.setenv("GRADIO_TEMP_DIR", str(files.uploads))
-        demo = build_demo(CaptionService(model, files.read, reader.read, line), files)
+        service = CaptionService(model, files.read, reader.read, line)
+        demo = build_demo(service, files, model.grid)
         try:
             yield serve(demo, files, line, quiet=True, **settings).rstrip("/")
         finally:

@@ -256,9 +256,14 @@ def test_all_that_the_page_names_is_found_behind_the_sub_path(page: str) -> None
     assert len(named) >= 2
     assert own
     assert all(address.startswith(page) for address in own)
-    example = re.search(rf"/[^\"\\ ]+/examples/{PHOTO.name}", text)
-    assert example
-    for address in {"theme.css", f"gradio_api/file={example[0]}", *named}:
+    examples = re.search(r"/[^\"\\ ]+/examples/[^\"\\ ]+/examples\.json", text)
+    assert examples
+    list_of_examples = f"gradio_api/file={examples[0]}"
+    deadline = time.monotonic() + 120
+    while httpx.get(f"{page}/{list_of_examples}").status_code != 200:
+        assert time.monotonic() < deadline, "the examples are captioned while the page is served"
+        time.sleep(0.2)
+    for address in {"theme.css", list_of_examples, *named}:
         reply = httpx.get(httpx.URL(f"{page}/").join(address), timeout=60)
         assert (reply.status_code, str(reply.url)[: len(page)]) == (200, page)
         assert reply.content

@@ -109,9 +109,18 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
 
 
 def _with_bare_paths(call: dict[str, Any]) -> dict[str, Any]:
-    """Reduce each dict of a call's inputs that has a path to its path."""
+    """Reduce each dict of a call's inputs that has a path to its path.
+
+    The page names its photo by the path alone, in an event's data, of which nothing else is a path.
+    """
     bare = {name: _bare(value) for name, value in call.items()}
-    return {**bare, "event_data": call["event_data"]} if "event_data" in call else bare
+    if "event_data" not in call:
+        return bare
+    event = call["event_data"]
+    if isinstance(event, dict) and isinstance(event.get("photo"), str):
+        path = event["photo"]
+        event = {**event, "photo": path if _is_path(path) else UNUSABLE_PATH}
+    return {**bare, "event_data": event}
 
 
 def _bare(value: Any) -> Any:

@@ -1,12 +1,14 @@
 """The page's components: where a photo goes in, and where its caption is read word by word.
 
-The viewer is a custom element, `static/viewer.js`, which knows no Gradio; the component here hands
-it each value, and hands its requests on. It gets everything of a photo once, as small JSON and a
-JPEG: stepping through the words needs nothing of the server.
+The viewer is a custom element, `static/viewer.js`, which knows no Gradio; `static/gradio.js` sends
+its requests and hands it the answers, which the component here makes. It gets everything of a photo
+once, as small JSON and a JPEG: stepping through the words needs nothing of the server.
 """
 
 import copy
+import json
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -15,21 +17,20 @@ from gradio.processing_utils import save_bytes_to_cache, save_pil_to_cache
 from PIL import Image
 
 from captioner.page.own_files import OWN_ROUTE
+from captioner.page.uploads import MAX_UPLOAD_BYTES
 
 LONGEST_SIDE = 1024
 """Pixels. Larger photos are scaled down to this for the viewer."""
-COLOUR_MAPS = ("viridis", "magma")
+COLOUR_MAPS = ("viridis",)
 
 ELEMENT = "<caption-viewer></caption-viewer>"
 CONNECT = """
-const viewer = element.querySelector("caption-viewer");
-const root = (window.gradio_config?.root ?? "").replace(/\\/$/, "");
-const hand = () => { viewer.value = props.value; };
-viewer.addEventListener("request", ({ detail }) => trigger("request", detail));
-watch("value", hand);
-hand();
-import(root + "ROUTEstatic/viewer.js");
-""".replace("ROUTE", OWN_ROUTE)
+const root = (window.gradio_config.root ?? "").replace(/\\/$/, "");
+import(root + "ROUTEstatic/gradio.js").then(({ connect }) => {
+  const viewer = element.querySelector("caption-viewer");
+  connect(viewer, root, "request", { maxBytes: MAX_BYTES, examples: EXAMPLES });
+});
+""".replace("ROUTE", OWN_ROUTE).replace("MAX_BYTES", str(MAX_UPLOAD_BYTES))
 """What Gradio runs when it has put the element on the page."""
 
 
@@ -83,12 +84,19 @@ class CaptionViewer(gr.HTML):
 
     # No parameter may have a name that stands in quotes in CONNECT: Gradio would take it for an
     # event, and copy the model with every page that it serves. "value" is Gradio's own.
-    def __init__(self, value: View | None = None, **kwargs: Any) -> None:
-        """Make an empty viewer; kwargs are those of gr.HTML."""
+    def __init__(
+        self, value: View | None = None, examples: Path | None = None, **kwargs: Any
+    ) -> None:
+        """Make an empty viewer.
+
+        Args:
+            examples: a file of `start_examples`, where browsers may read it.
+            **kwargs: those of gr.HTML.
+        """
         super().__init__(
             value,
             html_template=ELEMENT,
-            js_on_load=CONNECT,
+            js_on_load=CONNECT.replace("EXAMPLES", json.dumps(str(examples or ""))),
             apply_default_css=False,
             **kwargs,
         )

@@ -1,95 +1,78 @@
-"""Example photos to choose from: thumbnails with names, as buttons, and captions made before."""
+"""Example photos with the captions that the model gives them, in a file for browsers."""
 
-import base64
-import html
-import io
 import json
+import logging
 import shutil
+import tempfile
+import threading
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 from PIL import Image
 
-from captioner.page.components import for_screen
 from captioner.page.service import CaptionService
 
-THUMBNAIL_SIZE = (160, 120)
+THUMBNAIL_SIZE = (192, 128)
 """Most pixels of a thumbnail, across and down."""
 
-# In the browser: a photo and its view, with the addresses that the server's files have there.
-CHOOSE = """(index) => {
-  const root = (window.gradio_config?.root ?? "").replace(/\\/$/, "");
-  const file = (path) => ({
-    path,
-    url: root + "/gradio_api/file=" + encodeURI(path),
-    orig_name: path.split("/").pop(),
-    meta: {_type: "gradio.FileData"},
-  });
-  const {of, photo, ...view} = VIEWS[index];
-  return [file(of), {...view, of, photo: file(photo), example: true}];
-}"""
+log = logging.getLogger(__name__)
+
+_PHOTOS = Path(str(files("captioner.page") / "photos"))
+EXAMPLES: dict[str, dict[str, str]] = {
+    photo["id"]: {**photo, "path": str(_PHOTOS / f"{photo['id']}.jpg")}
+    for photo in json.loads((_PHOTOS / "photos.json").read_text(encoding="utf-8"))
+}
+"""The photos by their ids, the one that the page opens with first.
+
+Each has `path`, its file; `group`, "right" if the released model captions it more or less correctly
+and "wrong" if not; and for its credit `author`, `licence` and `source`, an address. Their names are
+among the page's texts.
+"""
 
 
-def example_buttons(photos: dict[str, Path], **settings: Any) -> gr.Dataset:
-    """Make a button for each photo. Its click gives a handler the photo's index.
+def start_examples(
+    service: CaptionService, photos: dict[str, dict[str, str]], folder: Path
+) -> Path:
+    """Begin to caption the photos, beside what else there is to do before the page is served.
 
-    Gradio's own example thumbnails have no name that a screen reader could say.
-
-    Args:
-        photos: files, by the name a visitor reads.
-        **settings: more of gr.Dataset's.
-    """
-    return gr.Dataset(
-        components=[gr.HTML(visible=False)],
-        samples=[[_button(name, path)] for name, path in photos.items()],
-        type="index",
-        layout="gallery",
-        **settings,
-    )
-
-
-def example_views(
-    service: CaptionService, photos: dict[str, Path], folder: Path
-) -> list[dict[str, Any]]:
-    """Caption the photos now, so that a click on one shows its caption at once.
-
-    They are captioned anew whenever the page is built, in tenths of a second: a cache on disk could
-    be older than the checkpoint, this cannot.
+    They are captioned anew whenever the page is built, in some seconds: a cache on disk could be
+    older than the checkpoint, this cannot.
 
     Args:
-        photos: files, by the name a visitor reads.
-        folder: where copies of them are put for browsers.
+        photos: as EXAMPLES.
+        folder: where copies of the photos are put for browsers.
 
     Returns:
-        What the browser needs to show each photo: paths of these copies, and the photo's best
-        caption.
+        The file that there will be, with `Example` of `static/intake.js` for each photo.
     """
-    views = []
-    for path in photos.values():
-        copy = folder / path.name
-        shutil.copyfile(path, copy)
-        view = service.view(str(copy))
-        assert view is not None
-        if view.photo is None or view.captions is None:
-            raise ValueError(f"the example {path.name} has no caption: {view.error}")
-        shown = folder / f"{path.stem}-shown.jpg"
-        for_screen(view.photo).save(shown)
-        best = view.captions[:1]
-        views.append({"of": str(copy), "name": view.name, "photo": str(shown), "captions": best})
-    return views
+    folder = Path(tempfile.mkdtemp(dir=folder))  # of this start: a browser may keep what it read
+    file = folder / "examples.json"
+
+    def write() -> None:
+        try:
+            examples = [_example(service, photo, folder) for photo in photos.values()]
+            unfinished = file.with_suffix(".part")
+            text = json.dumps(examples, default=str, separators=(",", ":"))
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(file)
+        except Exception:  # the page works without them
+            if not service.is_closed:
+                log.exception("the example photos could not be captioned")
+
+    threading.Thread(target=write, name="examples", daemon=True).start()
+    return file
 
 
-def choose_script(views: list[dict[str, Any]]) -> str:
-    """Make the function by which a browser shows an example: its index to photo and view."""
-    return CHOOSE.replace("VIEWS", json.dumps(views))
-
-
-def _button(name: str, path: Path) -> str:
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-    small.thumbnail(THUMBNAIL_SIZE)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt=""><span>{html.escape(name)}</span>'
+def _example(service: CaptionService, photo: dict[str, str], folder: Path) -> dict[str, Any]:
+    path = Path(photo["path"])
+    copy, thumbnail = folder / path.name, folder / f"{path.stem}-small.jpg"
+    shutil.copyfile(path, copy)
+    view = service.view(str(copy))
+    if view.photo is None or view.captions is None:
+        raise ValueError(f"the example {path.name} has no caption: {view.error}")
+    small = view.photo.copy()
+    small.thumbnail(THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
+    small.save(thumbnail)
+    shown = {name: value for name, value in photo.items() if name != "path"}
+    return {**shown, "of": copy, "thumbnail": thumbnail, "captions": view.captions}

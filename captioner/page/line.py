@@ -113,6 +113,11 @@ class Line:
         """Whether jobs are still run."""
         return self._thread.is_alive()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more jobs are taken."""
+        return self._closed
+
     def close(self, seconds: float = 5.0) -> None:
         """Take no more; finish what is ready and can be done in time, and cancel the rest."""
         with self._changed:

@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from gradio.route_utils import get_root_url
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from captioner.page.calls import BoundedCalls
+from captioner.page.link_preview import link_preview
 from captioner.page.own_files import PRELOAD, OwnFiles
 from captioner.page.request_log import log_request
 from captioner.page.routes import (
@@ -47,8 +51,6 @@ TUNNEL_HOST = "*.gradio.live"
 """Of the addresses that `share` gives."""
 
 GRADIO_PREVIEW = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
-
-PRELOADING_HEAD = f"<head>{PRELOAD}".encode()
 
 PAGE_POLICY = (
     "default-src 'self'; "
@@ -92,6 +94,7 @@ def page_middleware(
         Middleware(SecurityHeaders, framed_by_any=allowed_hosts is None),
         Middleware(Health, is_healthy=is_healthy),
         *checks,
+        Middleware(GZipMiddleware),
         Middleware(OwnFiles),
         Middleware(NeededRoutes, files=files),
         Middleware(BoundedCalls, admits=admits, events=frozenset(events)),
@@ -267,10 +270,10 @@ class NeededRoutes:
 
 
 class OwnHead:
-    """Changes the page's head: adds the viewer's modules, and removes Gradio's link preview.
+    """Changes the page's head: adds the viewer's modules, and a link preview in place of Gradio's.
 
-    The preview has a picture from another host; the title remains. Middleware, since Gradio has no
-    setting for the one, and adds to the head only by its own script.
+    Gradio's preview has a picture from another host. Middleware, since Gradio has no setting for
+    the one, and adds to the head only by its own script, which sites that show links do not run.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -291,7 +294,10 @@ class OwnHead:
             page += message.get("body", b"")
             if message.get("more_body"):
                 return
-            page = GRADIO_PREVIEW.sub(b"", page).replace(b"<head>", PRELOADING_HEAD, 1)
+            # As Gradio itself finds the address. By now the host is one that is allowed.
+            address = get_root_url(Request(scope), "/", scope.get("root_path"))
+            head = f"<head>{link_preview(address)}{PRELOAD}".encode()
+            page = GRADIO_PREVIEW.sub(b"", page).replace(b"<head>", head, 1)
             MutableHeaders(scope=start)["content-length"] = str(len(page))
             await send(start)
             await send({"type": "http.response.body", "body": page})

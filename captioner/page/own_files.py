@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 CONTENT_TYPES = {
     "css": "text/css",
     "html": "text/html",
+    "jpg": "image/jpeg",
     "js": "text/javascript",
     "json": "application/json",
 }
@@ -35,12 +36,19 @@ def _read_all(package: Traversable) -> dict[str, bytes]:
 OWN_FILES = _read_all(files("captioner.page"))
 VERSION = hashlib.sha256(repr(OWN_FILES).encode()).hexdigest()[:12]
 OWN_ROUTE = f"/page/{VERSION}/"
-PRELOAD = "".join(
-    f'<link rel="modulepreload" href="{OWN_ROUTE[1:]}{name}">'
+MODULES = [
+    name
     for name in OWN_FILES
     if name.endswith(".js") and name != "static/types.js"  # which is for the type checker alone
+]
+PRELOAD = "".join(
+    [
+        f'<link rel="stylesheet" href="{OWN_ROUTE[1:]}static/page.css">',
+        *(f'<link rel="modulepreload" href="{OWN_ROUTE[1:]}{name}">' for name in MODULES),
+    ]
 )
-"""HTML by which a browser loads the modules while Gradio starts; relative to the page."""
+"""HTML by which a browser has the page's style before it draws any of it, and loads the modules
+while Gradio starts; relative to the page."""
 
 
 class OwnFiles:

@@ -12,6 +12,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +31,7 @@ from captioner.page.components import COLOUR_MAPS, View, Waiting
 from captioner.page.errors import PageError, error_data
 from captioner.page.line import Job, Line, LineFullError, Ticket
 from captioner.page.request_log import BUSY, FAULT, LEFT, OK, REFUSED, log_request
+from captioner.search_tree import SearchTree
 from captioner.visualization import SPOTLIGHT, animate, save_animation
 
 NUM_CAPTIONS = 3
@@ -69,6 +71,8 @@ class Captioner(Protocol):
     def generate_n_best(
         self, photos: list[Features], options: DecodingOptions
     ) -> list[list[Caption]]: ...
+    def generate_blind_caption(self, options: DecodingOptions) -> Caption: ...
+    def search_tree(self, photo: Features, options: DecodingOptions) -> SearchTree: ...
     def score_caption(self, photo: Features, text: str, options: DecodingOptions) -> Caption: ...
     def branch(
         self,
@@ -114,34 +118,53 @@ class CaptionService:
         self._lock = Lock()
         self._kinds: dict[str, Callable[[str | None, dict[str, Any]], Job | dict[str, Any]]] = {
             "animation": self._animation,
+            "blind": self._blind,
             "branch": self._branch,
             "captions": self._captions,
             "occlusion": self._occlusion,
             "score": self._score,
+            "tree": self._tree,
         }
 
-    async def views(self, path: str | None) -> AsyncIterator[View | None]:
+    @property
+    def is_closed(self) -> bool:
+        """Whether photos are captioned no more, since the server stops."""
+        return self._line.is_closed
+
+    async def respond(self, request: Any) -> AsyncIterator[View]:
+        """Give the viewer what it requests.
+
+        Args:
+            request: `kind`: view, for the captions of a photo, or a kind of `answers`; `photo`, its
+                path; from a visitor, so anything at all.
+        """
+        request = request if isinstance(request, dict) else {}
+        photo = request.get("photo")
+        path = photo if isinstance(photo, str) else None
+        if request.get("kind") == "view":
+            async for view in self.views(path):
+                yield view
+        else:
+            async for answer in self.answers(path, request):
+                yield View(answer=answer, animation=answer.pop("animation", None))
+
+    async def views(self, path: str | None) -> AsyncIterator[View]:
         """Caption a photo for the viewer, which also shows why a photo cannot be captioned.
 
         Args:
-            path: of the photo, or None where the visitor removed it.
+            path: of the photo.
 
         Yields:
             The place in the line, if the wait is long enough to show it; then the captions.
         """
-        if path is None:
-            yield None
-            return
         try:
             async for step in self._steps("view", partial(self._view, path)):
                 yield View(of=path, waiting=step) if isinstance(step, Waiting) else step
         except ValueError as error:
             yield View(of=path, error=error_data(error))
 
-    def view(self, path: str | None) -> View | None:
+    def view(self, path: str) -> View:
         """The last of `views`, for those that can wait for it."""
-        if path is None:
-            return None
         try:
             return self._line.enter(partial(self._view, path)).result.result()
         except ValueError as error:
@@ -161,8 +184,8 @@ class CaptionService:
 
         Args:
             path: of the photo.
-            request: `kind`, one of animation, branch, captions, occlusion and score, with what
-                that needs, and `id`, a number; from a visitor, so anything at all.
+            request: `kind`, one of animation, blind, branch, captions, occlusion, score and tree,
+                with what that needs, and `id`, a number; from a visitor, so anything at all.
 
         Yields:
             The request's id and kind, with `waiting`, the place in the line, if the wait is long
@@ -244,6 +267,7 @@ class CaptionService:
 
     def _captions(self, path: str | None, request: dict[str, Any]) -> Job:
         options = read_options(request.get("options", {}))
+        options = replace(options, prefix=read_text(request.get("prefix", "")))
         return self._caption_job(self._give(path), options, lambda found: {"captions": found})
 
     def _branch(self, path: str | None, request: dict[str, Any]) -> Job:
@@ -267,6 +291,20 @@ class CaptionService:
         return self._job(
             path,
             lambda photo: {"caption": self._model.score_caption(photo, text, options).to_json()},
+        )
+
+    def _blind(self, path: str | None, request: dict[str, Any]) -> Job:
+        options = read_options(request.get("options", {}))
+
+        def caption(_: list[None]) -> list[dict[str, Any]]:
+            return [{"caption": self._model.generate_blind_caption(options).to_json()}]
+
+        return Job(caption, None)
+
+    def _tree(self, path: str | None, request: dict[str, Any]) -> Job:
+        options = read_options(request.get("options", {}))
+        return self._job(
+            path, lambda photo: {"tree": self._model.search_tree(photo, options).to_json()}
         )
 
     def _occlusion(self, path: str | None, request: dict[str, Any]) -> Job:

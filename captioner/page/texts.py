@@ -22,7 +22,12 @@ def read_texts(language: str) -> dict[str, Any]:
 
 
 def page_texts() -> gr.I18n:
-    """Make what Gradio needs to show its own parts of the page in the browser's language."""
+    """Make what Gradio needs to show its own parts of the page in the browser's language.
+
+    Gradio's own words are in French by themselves, such as those of its loader, except for messages
+    that its scripts hold in English alone: "Connection Lost", "Connection errored out". They belong
+    to calls of its front end, which the page does not make; see `static/gradio.js`.
+    """
     texts: dict[str, dict[str, str]] = {}
     for language in LANGUAGES:
         own = {k: text for k, text in read_texts(language).items() if k.startswith("page_")}

@@ -1,10 +1,6 @@
-"""The page's theme, and its style sheet around the viewer."""
+"""The page's theme."""
 
 from gradio.themes import Default, GoogleFont
-
-from captioner.page.own_files import OWN_FILES
-
-CSS = OWN_FILES["static/page.css"].decode()
 
 
 def page_theme() -> Default:

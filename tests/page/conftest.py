@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import captioner
 from captioner.page import VisitorFiles
+from tests.page.plain import open_plain_page, plain_value
 from tests.page.visiting import OpenPage
 from tests.serving import FakeModel, serving
 
@@ -87,9 +89,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: refused(message.text))
         page.goto(address)
-        for part in ("#photo", "#examples", "#viewer .viewer"):  # Gradio draws them one by one
-            expect(page.locator(part)).to_be_visible()
-        allowed.append(address)
+        expect(page.locator("#viewer .stage canvas[data-word]")).to_be_visible()
+        allowed.append(address.partition("#")[0])
         return page
 
     allowed = ["data:", "blob:"]
@@ -98,3 +99,10 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         context.close()
     assert [url for url in requests if not url.startswith(tuple(allowed))] == []
     assert faults == []
+
+
+@pytest.fixture
+def plain_page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """The element in a page of its own, with a caption from a file. Python serves files alone."""
+    with open_plain_page(browser, tmp_path, plain_value("a dog runs", "a")) as page:
+        yield page

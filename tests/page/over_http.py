@@ -29,21 +29,27 @@ def call(address: str, photo: object, path: str = "call/caption") -> str:
     return httpx.get(f"{address}/gradio_api/call/caption/{event}", timeout=TIMEOUT).text
 
 
-def page_events(address: str) -> dict[str, int]:
-    """The numbers of the page's events that reach the server, by what they are called there."""
+def page_event(address: str) -> int:
+    """The number of the event by which the page sends its requests."""
     dependencies = httpx.get(f"{address}/config", timeout=TIMEOUT).json()["dependencies"]
-    return {
-        str(part["api_name"]): part["id"] for part in dependencies if part["backend_fn"]
-    }  # fmt: skip
+    return next(part["id"] for part in dependencies if part["api_name"] == "respond")
 
 
-def join(address: str, event: int, photo: object, event_data: object = None) -> str:
-    """Send what the page sends for an event, past the page. Gives the stream of messages."""
+def about(photo: object, request: object = None) -> object:
+    """A request of the page about a photo, by default for its captions, as an event's data."""
+    path = photo.get("path") if isinstance(photo, dict) else photo
+    if request is None or isinstance(request, dict):
+        return {"kind": "view", **(request or {}), "photo": path}
+    return request  # from someone who sends anything at all
+
+
+def join(address: str, photo: object, request: object = None) -> str:
+    """Send what the page sends, past the page. Gives the stream of messages."""
     session = f"past-the-page-{next(_sessions)}"
     question = {
-        "data": [photo],
-        "event_data": event_data,
-        "fn_index": event,
+        "data": [],
+        "event_data": about(photo, request),
+        "fn_index": page_event(address),
         "session_hash": session,
     }
     reply = httpx.post(f"{address}/gradio_api/queue/join", json=question, timeout=TIMEOUT)

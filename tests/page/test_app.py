@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import socket
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -15,8 +16,17 @@ from PIL import Image
 
 import app
 from captioner import ImageCaptioningModel
-from captioner.page import CaptionViewer, View, VisitorFiles, example_buttons
+from captioner.page import (
+    EXAMPLES,
+    CaptionService,
+    CaptionViewer,
+    View,
+    VisitorFiles,
+    read_texts,
+)
+from captioner.page.texts import LANGUAGES
 from tests.page.over_http import call, upload
+from tests.page.visiting import HOPPER
 from tests.serving import (
     BAD_FILES,
     FakeModel,
@@ -33,13 +43,13 @@ def test_the_endpoint_gives_what_the_library_gives(
     address: str, model: ImageCaptioningModel
 ) -> None:
     client = Client(address, verbose=False)
-    for photo in app.EXAMPLES.values():
-        answer = client.predict(photo=handle_file(str(photo)), api_name="/caption")
+    for photo in (example["path"] for example in EXAMPLES.values()):
+        answer = client.predict(photo=handle_file(photo), api_name="/caption")
         assert answer == model.generate_caption(photo).to_json()
 
 
 def test_the_endpoint_answers_over_plain_http(address: str, model: ImageCaptioningModel) -> None:
-    photo = app.EXAMPLES["Lion"]
+    photo = HOPPER
     stream = call(address, upload(address, photo))
     assert stream.startswith("event: complete\ndata: ")
     answer = httpx.Response(200, content=stream.split("data: ", 1)[1]).json()
@@ -59,6 +69,15 @@ def test_the_endpoint_says_what_is_wrong_when_there_is_no_photo(address: str) ->
     stream = call(address, None)
     assert stream.startswith("event: error")
     assert "There is no photo yet" in stream
+
+
+def test_the_page_opens_on_a_photo_that_the_released_model_captions_rightly(
+    model: ImageCaptioningModel,
+) -> None:
+    caption = model.generate_caption(next(iter(EXAMPLES.values()))["path"])
+    assert str(caption).startswith("two giraffes")
+    assert caption.familiarity is not None
+    assert caption.familiarity > 0.1
 
 
 @pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
@@ -84,7 +103,7 @@ def test_a_fault_is_not_explained_to_a_program(tmp_path: Path, files: VisitorFil
 def test_a_handler_gives_the_photo_and_its_captions_the_usual_one_first(
     model: ImageCaptioningModel,
 ) -> None:
-    photo = app.EXAMPLES["Grace Hopper"]
+    photo = HOPPER
     with answering(model) as service:
         view = service.view(str(photo))
         caption = asyncio.run(service.caption(str(photo)))
@@ -98,9 +117,14 @@ def test_a_handler_gives_the_photo_and_its_captions_the_usual_one_first(
     assert view.error is None
 
 
-def test_a_handler_shows_nothing_for_no_photo() -> None:
+def test_a_view_of_no_photo_says_that_there_is_none() -> None:
+    async def views(service: CaptionService) -> list[View]:
+        return [view async for view in service.respond({"kind": "view"})]
+
     with answering(FakeModel()) as service:
-        assert service.view(None) is None
+        (view,) = asyncio.run(views(service))
+    assert view.error is not None
+    assert view.error["code"] == "no_photo"
 
 
 @pytest.mark.parametrize(("kind", "reason"), BAD_FILES.items())
@@ -146,11 +170,26 @@ def test_the_viewer_gets_a_small_photo_without_what_the_camera_noted(tmp_path: P
     assert shown.error == {"code": "gone"}
 
 
-def test_every_example_is_there_and_has_a_name() -> None:
-    with gr.Blocks(analytics_enabled=False):
-        buttons = example_buttons(app.EXAMPLES)
-    names = [sample[0].split("<span>")[1] for sample in buttons.samples]
-    assert names == [f"{name}</span>" for name in app.EXAMPLES]
+def test_every_example_is_credited_and_named_in_each_language() -> None:
+    folder = Path(next(iter(EXAMPLES.values()))["path"]).parent
+    assert {path.stem for path in folder.glob("*.jpg")} == set(EXAMPLES)
+    credits = (folder / "CREDITS.md").read_text(encoding="utf-8")
+    for name, example in EXAMPLES.items():
+        assert example["group"] in ("right", "wrong")
+        (row,) = (line for line in credits.splitlines() if f"`{name}.jpg`" in line)
+        for part in ("author", "licence"):
+            assert example[part] in row
+        assert example["source"].startswith("http")
+        for language in LANGUAGES:
+            assert read_texts(language)[f"example_{name}"]
+
+
+def test_the_example_photos_are_small_and_hold_nothing_but_pixels() -> None:
+    for example in EXAMPLES.values():
+        assert Path(example["path"]).stat().st_size < 90_000
+        with Image.open(example["path"]) as photo:
+            assert max(photo.size) <= 800
+            assert not photo.getexif()
 
 
 def test_a_photo_is_captioned_until_it_is_swept_and_examples_always(tmp_path: Path) -> None:
@@ -159,8 +198,10 @@ def test_a_photo_is_captioned_until_it_is_swept_and_examples_always(tmp_path: Pa
         serving(FakeModel(), files) as page,
     ):
         photo = upload(page, write_photo(tmp_path / "photo.jpg"))
-        examples = [{"path": str(path)} for path in files.examples.iterdir()]
-        assert len(examples) == 2 * len(app.EXAMPLES)
+        while not list(files.examples.rglob("examples.json")):
+            time.sleep(0.05)
+        examples = [{"path": str(path)} for path in files.examples.rglob("*.jpg")]
+        assert len(examples) == 2 * len(EXAMPLES)  # with thumbnails
         for given in (photo, *examples):
             assert call(page, given).startswith("event: complete")
         os.utime(str(photo["path"]), (0, 0))

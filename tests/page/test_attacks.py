@@ -17,7 +17,7 @@ from PIL import Image
 
 import app
 from captioner.page import VisitorFiles
-from tests.page.over_http import META, call, join, outcome, page_events, upload
+from tests.page.over_http import META, about, call, join, outcome, page_event, upload
 from tests.serving import FakeModel, serving, write_photo
 
 CALLS = ("call/caption", "call/v2/caption", "run/caption", "api/caption")
@@ -44,9 +44,8 @@ def ways_to_name(path: str) -> list[object]:
 def all_answers(address: str, photo: object) -> dict[str, str]:
     """What each of the server's doors makes of a photo."""
     answers = {path: call(address, photo, path) for path in CALLS}
-    question = {"kind": "captions", "id": 1}
-    for name, event in page_events(address).items():
-        answers[f"join {name}"] = join(address, event, photo, question)
+    for kind in ("captions", "view"):
+        answers[f"join {kind}"] = join(address, photo, {"kind": kind, "id": 1})
     return answers
 
 
@@ -303,26 +302,23 @@ def test_what_is_no_json_object_gets_a_refusal(
 
 def test_a_caption_that_comes_back_has_only_so_many_words(fake_address: str) -> None:
     """One of 300 words held the model for 20 seconds."""
-    event = page_events(fake_address)["answer"]
     words = FakeModel().caption(["a"] * 81).to_json()
     for kind in ("occlusion", "branch", "animation"):
-        answer = join(fake_address, event, None, {"id": 1, "kind": kind, "caption": words})
+        answer = join(fake_address, None, {"id": 1, "kind": kind, "caption": words})
         assert "at most 80" in answer
 
 
 @pytest.mark.parametrize("opacity", [10**400, -1, "1"])
 def test_an_opacity_that_is_none_gets_a_message(fake_address: str, opacity: object) -> None:
-    event = page_events(fake_address)["answer"]
     caption = FakeModel().caption(["a"]).to_json()
-    request = {"id": 1, "kind": "animation", "caption": caption, "colours": "magma"}
-    answer = join(fake_address, event, None, {**request, "opacity": opacity})
+    request = {"id": 1, "kind": "animation", "caption": caption, "colours": "viridis"}
+    answer = join(fake_address, None, {**request, "opacity": opacity})
     assert "opacity must be" in answer
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**70), 10**4000])
 def test_a_questions_number_may_be_of_any_size(fake_address: str, number: int) -> None:
-    event = page_events(fake_address)["answer"]
-    answer = join(fake_address, event, None, {"id": number, "kind": "score", "text": "a"})
+    answer = join(fake_address, None, {"id": number, "kind": "score", "text": "a"})
     assert '"success":true' in answer.replace(" ", "")
     assert "There is no photo yet" in answer
 
@@ -330,8 +326,7 @@ def test_a_questions_number_may_be_of_any_size(fake_address: str, number: int) -
 @pytest.mark.parametrize("name", ["extreme.png", "damaged.avif", "short.tiff"])
 def test_a_hostile_file_gets_a_message(fake_address: str, tmp_path: Path, name: str) -> None:
     path = write_hostile(tmp_path / name)
-    event = page_events(fake_address)["view"]
-    answer = join(fake_address, event, upload(fake_address, path))
+    answer = join(fake_address, upload(fake_address, path))
     assert json.loads(outcome(answer))[0] is True
     assert '"message":"This file ' in answer
 
@@ -427,9 +422,10 @@ def test_a_malformed_request_is_refused_without_a_word_of_it_in_the_log(
 
 
 def test_a_lone_surrogate_and_an_endless_path_are_no_photos(fake_address: str) -> None:
-    view = page_events(fake_address)["view"]
+    event = page_event(fake_address)
     for path in ("\ud800", "x" * 5000, "a\nb"):
-        body = json.dumps({"data": [{"path": path}], "fn_index": view, "session_hash": "surrogate"})
+        question = {"data": [], "fn_index": event, "session_hash": "surrogate"}
+        body = json.dumps({**question, "event_data": about(path)})
         headers = {"content-type": "application/json"}
         url = f"{fake_address}/gradio_api/queue"
         httpx.post(f"{url}/join", content=body, headers=headers, timeout=60)
@@ -439,8 +435,13 @@ def test_a_lone_surrogate_and_an_endless_path_are_no_photos(fake_address: str) -
 
 
 def test_a_session_makes_only_so_many_calls_that_it_does_not_read(fake_address: str) -> None:
-    view = page_events(fake_address)["view"]
-    call_body = {"data": [None], "fn_index": view, "session_hash": "never reads"}
+    event = page_event(fake_address)
+    call_body = {
+        "data": [],
+        "event_data": about(None),
+        "fn_index": event,
+        "session_hash": "never reads",
+    }
     url = f"{fake_address}/gradio_api/queue/join"
     statuses = [httpx.post(url, json=call_body, timeout=60).status_code for _ in range(50)]
     assert statuses[0] == 200

@@ -1,11 +1,5 @@
 """The viewer's element by itself: in a plain page with a JSON file, and its files on the server."""
 
-import json
-import shutil
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files as package_files
 from pathlib import Path
 
@@ -15,58 +9,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from captioner.page import VisitorFiles
 from captioner.page.own_files import OWN_FILES, OWN_ROUTE, VERSION
-from tests.page.visiting import HOPPER, choose, expect_word
+from tests.page.visiting import HOPPER, OpenPage, choose, expect_captioned
 from tests.serving import FakeModel, serving
 from tests.test_space import SUBPATH, Proxy
 from tests.test_space import serving as serving_http
-
-PLAIN_PAGE = """<!doctype html>
-<html lang="en">
-<title>A plain page</title>
-<caption-viewer></caption-viewer>
-<script type="module">
-  import "./page/static/viewer.js";
-  const viewer = document.querySelector("caption-viewer");
-  window.requests = [];
-  viewer.addEventListener("request", (event) => window.requests.push(event.detail));
-  viewer.value = await (await fetch("value.json")).json();
-</script>
-</html>
-"""
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves a folder."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def plain_page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """The element in a page of its own, with a caption from a file. Python serves files alone."""
-    package = Path(str(package_files("captioner.page")))
-    for folder in ("static", "locales"):
-        shutil.copytree(package / folder, tmp_path / "page" / folder)
-    shutil.copy(HOPPER, tmp_path / "photo.jpg")
-    model = FakeModel()
-    captions = [model.caption(("a", "dog", "runs")).to_json(), model.caption(("a",)).to_json()]
-    value = {"of": "1", "name": "photo.jpg", "photo": {"url": "photo.jpg"}, "captions": captions}
-    (tmp_path / "value.json").write_text(json.dumps({**value, "example": True}))
-    (tmp_path / "index.html").write_text(PLAIN_PAGE)
-    handler = partial(QuietHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        context = browser.new_context(locale="en-US", reduced_motion="reduce")
-        page = context.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
-        expect(page.locator("caption-viewer .stage canvas")).to_have_attribute("data-word", "0")
-        yield page
-        context.close()
-        server.shutdown()
-    assert faults == []
 
 
 def test_the_element_steps_through_a_caption_in_a_plain_page(plain_page: Page) -> None:
@@ -133,6 +79,25 @@ def test_a_value_may_be_set_before_the_element_is_known(plain_page: Page) -> Non
     expect(page.locator("caption-early").get_by_role("option")).to_have_count(3)
 
 
+def test_an_element_that_is_taken_off_the_page_takes_no_photos_until_it_is_back(
+    open_page: OpenPage, fake_address: str
+) -> None:
+    page = open_page(fake_address)
+    expect(page.get_by_role("option")).to_have_count(4)
+    drop = """() => {
+        const event = new DragEvent("drop", { cancelable: true });
+        document.dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    page.evaluate("window.viewer = document.querySelector('caption-viewer')")
+    page.evaluate("window.place = window.viewer.parentElement")
+    assert page.evaluate(drop)
+    page.evaluate("window.viewer.remove()")
+    assert not page.evaluate(drop)
+    page.evaluate("window.place.append(window.viewer)")
+    assert page.evaluate(drop)
+
+
 def test_the_page_works_behind_a_sub_path(
     browser: Browser, files: VisitorFiles, tmp_path: Path
 ) -> None:
@@ -145,18 +110,16 @@ def test_the_page_works_behind_a_sub_path(
             page.on("request", lambda request: urls.append(request.url))
             page.goto(f"{proxy}{SUBPATH}/")
             choose(page, HOPPER)
-            expect_word(page, 0)
+            expect_captioned(page)
             page.get_by_role("button", name="Continue with cat").click()
             expect(page.locator("#viewer .origin")).to_contain_text("Continued from")
             page.close()
     own = [url for url in urls if OWN_ROUTE in url]
     assert len(own) == len(set(own)), "each file must be loaded once"
     modules = {url.rpartition(OWN_ROUTE)[2] for url in urls if f"{SUBPATH}{OWN_ROUTE}" in url}
-    assert {f"static/{path.name}" for path in _modules()} == modules - {
-        "static/viewer.html",
-        "static/viewer.css",
-        "locales/en.json",
-    }
+    scripts = {name for name in modules if name.endswith(".js")}
+    assert scripts == {f"static/{path.name}" for path in _modules()}
+    assert {"static/viewer.html", "static/viewer.css", "locales/en.json"} <= modules - scripts
     assert all(url.startswith((f"{proxy}{SUBPATH}/", "data:", "blob:")) for url in urls)
 
 

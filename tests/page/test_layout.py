@@ -17,8 +17,10 @@ from tests.page.visiting import (
     OpenPage,
     canvas,
     choose,
-    expect_word,
+    example,
+    expect_captioned,
     look_name,
+    open_tab,
     open_with_photo,
     options,
     serious,
@@ -37,21 +39,30 @@ def test_axe_finds_nothing_serious_in_any_state(
     open_page: OpenPage, fake_address: str, tmp_path: Path, look: dict[str, object]
 ) -> None:
     page = open_page(fake_address, **look)
-    problems = {"empty": serious(page)}
+    problems = {"example": serious(page)}
     choose(page, write_bad_file(tmp_path, "text.jpg"))
     expect(page.locator("#viewer .message")).to_contain_text("not a photo")
     problems["failed"] = serious(page)
     choose(page, HOPPER)
-    expect_word(page, 0)
+    expect_captioned(page)
     problems["done"] = serious(page)
+    open_tab(page, "own")
     page.get_by_label("Write a caption").fill("the zyx")
     page.keyboard.press("Enter")
     expect(options(page)).to_have_count(2)
+    problems["own caption"] = serious(page)
+    open_tab(page, "captions")
     page.get_by_text("Settings", exact=True).click()
-    page.get_by_role("radio", name="Importance").check()
-    expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
+    problems["captions and settings"] = serious(page)
+    open_tab(page, "share")
     page.get_by_role("button", name="Copy as alt text").click()
-    problems["own caption, settings, importance"] = serious(page)
+    problems["share"] = serious(page)
+    open_tab(page, "word")
+    page.locator("#viewer [value=importance]").check()
+    expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
+    problems["importance"] = serious(page)
+    open_tab(page, "tree")
+    problems["tree"] = serious(page)
     canvas(page).click()
     expect(page.locator("#viewer .region")).to_be_visible()
     problems["region"] = serious(page)
@@ -66,17 +77,19 @@ def test_nothing_overflows_and_nothing_moves_when_words_arrive(
     """Neither with a caption of 18 words nor with what is rewritten after it."""
     with serving(FakeModel(*LONG.split()), files) as address:
         page = open_page(address, **look, locale=locale)
-        place = """() => [".stage", ".transport", ".film", ".panels"].map((name) => {
+        names = [".caption", ".stage", ".film", ".transport", ".look", ".tabs"]
+        place = f"""() => {json.dumps(names)}.map((name) => {{
             const part = document.querySelector("#viewer " + name);
             return [name, part.offsetTop, part.offsetWidth, part.offsetHeight];
-        }).concat([document.body.scrollHeight])"""
+        }})"""
+        page.evaluate("document.fonts.ready")
         before = page.evaluate(place)
         choose(page, HOPPER)
-        expect_word(page, 0)
+        expect_captioned(page)
         assert page.evaluate(place) == before
         expect(canvas(page)).to_be_in_viewport()
         options(page).nth(4).click()
-        page.locator("#viewer .alternatives button").first.click()
+        page.locator("#viewer [data-alternative]").first.click()
         expect(page.locator("#viewer .undo")).to_be_visible()
         assert page.evaluate(place) == before
         page.locator("#viewer [value=importance]").check()
@@ -95,8 +108,8 @@ def test_the_page_fits_a_frame_of_another_page(
     frame = f"<iframe src='{fake_address}' style='width: {width}px; height: 640px'></iframe>"
     page.set_content(f"<!doctype html><title>Another page</title>{frame}")
     inside = page.frame_locator("iframe")
-    inside.get_by_role("button", name="Lion").click()
-    expect(inside.locator("#viewer .stage canvas")).to_have_attribute("data-word", "0")
+    inside.get_by_role("button", name="Sheep").click()
+    expect(inside.locator("#viewer .stage canvas[data-word]")).to_be_visible()
     options = inside.locator("#viewer [role=option]")
     options.first.focus()
     page.keyboard.press("ArrowRight")
@@ -122,26 +135,32 @@ def test_every_control_can_be_reached_with_the_tabulator(
     open_page: OpenPage, fake_address: str
 ) -> None:
     page = open_with_photo(open_page, fake_address)
-    page.get_by_text("Settings", exact=True).click()
-    page.get_by_role("button", name="Copy as alt text").click()
-    expect(page.get_by_label("HTML with the caption")).to_be_visible()
-    wanted = set(page.evaluate(CONTROLS))
-    options(page).first.focus()
     describe = """() => {
         const part = document.activeElement;
         return part.className + "|" + (part.name ?? "") + "|" + part.textContent;
     }"""
-    reached = set()
-    for _ in range(80):
-        reached.add(page.evaluate(describe))
-        page.keyboard.press("Tab")
+    open_tab(page, "captions")
+    page.get_by_text("Settings", exact=True).click()
+    open_tab(page, "share")
+    page.get_by_role("button", name="Copy as alt text").click()
+    expect(page.get_by_label("HTML with the caption")).to_be_visible()
+    wanted, reached = set(), set()
+    for tab in ("word", "captions", "own", "share"):
+        open_tab(page, tab)
+        wanted |= set(page.evaluate(CONTROLS))
+        if tab == "word":
+            page.locator("#viewer .choose").focus()
+        for _ in range(60 if tab == "word" else 25):
+            reached.add(page.evaluate(describe))
+            page.keyboard.press("Tab")
     # Of radio buttons with one name, the arrow keys reach the others.
-    radios = ("source", "shape", "palette", "way")
+    radios = ("source", "shape", "scale", "palette", "method", "eyes")
     assert not [control for control in wanted - reached if control.split("|")[1] not in radios]
 
 
 def test_every_control_has_a_name(open_page: OpenPage, fake_address: str) -> None:
     page = open_with_photo(open_page, fake_address)
+    open_tab(page, "captions")
     page.get_by_text("Settings", exact=True).click()
     nameless = page.locator("#viewer").aria_snapshot()
     for line in nameless.splitlines():
@@ -155,12 +174,12 @@ def test_a_french_browser_reads_french(
 ) -> None:
     page = open_page(fake_address, locale="fr-FR")
     expect(page.get_by_role("heading", name="Ce que voit le modèle")).to_be_visible()
-    expect(page.get_by_text("Déposez une photo ici")).to_be_visible()
+    expect(page.get_by_role("button", name="Choisir une photo")).to_be_visible()
+    expect(example(page, "coffee").get_by_role("img", name="Café")).to_be_visible()
     expect(page.locator("#about")).to_contain_text("Ses erreurs")
     expect(page.locator("#about")).not_to_contain_text("What it gets wrong")
-    expect(page.locator("#viewer .lead")).to_contain_text("affiche ici, en anglais.")
     choose(page, HOPPER)
-    expect_word(page, 0)
+    expect_captioned(page)
     expect(page.locator("#viewer .sure b")).to_have_text("sûr à 50 %")
     expect(page.get_by_role("button", name="Mot suivant")).to_be_visible()
     expect(page.locator("#viewer .viewer")).to_have_attribute("lang", "fr")
@@ -183,7 +202,8 @@ def test_a_french_visitor_is_told_in_french_what_is_wrong(
     choose(page, write_bad_file(tmp_path, kind))
     message = page.locator("#viewer .message")
     expect(page.locator("#viewer .viewer")).to_have_attribute("data-state", "failed")
-    expect(message).to_contain_text("fichier" if kind not in ("dot.png", "bomb.png") else "pixels")
+    words = {"dot.png": "pixels", "bomb.png": "pixels", "phone.heic": "HEIC"}
+    expect(message).to_contain_text(words.get(kind, "fichier"))
     texts = read_texts("fr")["errors"].values()
     patterns = [re.sub(r"\\\{\w+\\\}", ".+", re.escape(text)) for text in texts]
     assert any(re.fullmatch(pattern, message.inner_text()) for pattern in patterns)
@@ -194,7 +214,7 @@ def test_a_browser_of_another_language_reads_english(
 ) -> None:
     page = open_page(fake_address, locale="de-DE")
     expect(page.get_by_role("heading", name=app.TITLE)).to_be_visible()
-    expect(page.locator("#viewer .lead")).to_have_text("The caption appears here.")
+    expect(page.get_by_role("button", name="Choose a photo")).to_be_visible()
     expect(page.locator("#about")).to_contain_text("What it gets wrong")
 
 

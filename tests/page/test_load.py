@@ -15,8 +15,9 @@ from playwright.sync_api import expect
 import app
 from captioner.page import VisitorFiles
 from tests.benchmarks.load import visit
-from tests.page.over_http import META, call, page_events, upload
-from tests.page.visiting import HOPPER, OpenPage, choose, expect_word, status
+from tests.page.engines import wait_for
+from tests.page.over_http import about, call, page_event, upload
+from tests.page.visiting import HOPPER, OpenPage, choose, expect_captioned, expect_word, status
 from tests.serving import FakeModel, serving, write_photo
 
 
@@ -27,7 +28,7 @@ def test_of_200_visitors_at_once_none_is_lost_and_photos_go_in_batches(
     fake_model.seconds = 0.002
     fake_model.batches.clear()
     losses: Counter[str] = Counter()
-    view = page_events(fake_address)["view"]
+    view = page_event(fake_address)
 
     async def visit_all() -> list[list[float]]:
         return await asyncio.gather(
@@ -42,7 +43,7 @@ def test_of_200_visitors_at_once_none_is_lost_and_photos_go_in_batches(
 
 
 def join_only(address: str, event: int, photo: object, session: str) -> httpx.Response:
-    question = {"data": [photo], "fn_index": event, "session_hash": session}
+    question = {"data": [], "fn_index": event, "session_hash": session, "event_data": about(photo)}
     return httpx.post(f"{address}/gradio_api/queue/join", json=question, timeout=60)
 
 
@@ -61,14 +62,14 @@ def test_who_waits_sees_their_place_and_about_how_long(
 ) -> None:
     fake_model.seconds = 0.5  # of each caption; a batch of a photo takes three of them
     page = open_page(fake_address, locale=locale)
-    answer = page_events(fake_address)["answer"]
+    answer = page_event(fake_address)
     photo = upload(fake_address, write_photo(tmp_path / "photo.jpg"))
     for number in range(5):  # questions, which are answered one by one
         question = {
-            "data": [photo],
+            "data": [],
             "fn_index": answer,
             "session_hash": f"before{number}",
-            "event_data": {"id": number, "kind": "score", "text": "a dog"},
+            "event_data": about(photo, {"id": number, "kind": "score", "text": "a dog"}),
         }
         httpx.post(f"{fake_address}/gradio_api/queue/join", json=question, timeout=60)
     choose(page, HOPPER)
@@ -83,13 +84,13 @@ def test_a_question_that_waits_says_so_and_is_answered(
 ) -> None:
     page = open_page(fake_address)
     choose(page, HOPPER)
-    expect_word(page, 0)
+    expect_captioned(page)
     fake_model.seconds = 0.5
-    view = page_events(fake_address)["view"]
+    view = page_event(fake_address)
     for number in range(3):
         photo = upload(fake_address, write_photo(tmp_path / f"{number}.jpg", seed=number))
         join_only(fake_address, view, photo, f"ahead{number}")
-    page.locator("#viewer .alternatives button").first.click()
+    page.locator("#viewer [data-alternative]").first.click()
     expect(page.locator("#viewer .origin")).to_contain_text("about")
     expect(page.locator("#viewer .origin")).to_contain_text("Continued from")
 
@@ -98,7 +99,7 @@ def test_one_too_many_is_told_to_come_again(files: VisitorFiles, tmp_path: Path)
     model = FakeModel()
     with serving(model, files, queue_length=2) as address:
         model.seconds = 1.0
-        view = page_events(address)["view"]
+        view = page_event(address)
         for number in range(2):
             photo = upload(address, write_photo(tmp_path / f"{number}.jpg", seed=number))
             join_only(address, view, photo, f"full{number}")
@@ -109,14 +110,8 @@ def test_a_visitor_who_goes_makes_room(files: VisitorFiles, tmp_path: Path) -> N
     model = FakeModel()
     with serving(model, files) as address:
         model.seconds = 0.3
-        view = page_events(address)["view"]
-        photos = [
-            {
-                "path": upload(address, write_photo(tmp_path / f"{n}.jpg", seed=n))["path"],
-                "meta": META,
-            }
-            for n in range(40)
-        ]
+        view = page_event(address)
+        photos = [upload(address, write_photo(tmp_path / f"{n}.jpg", seed=n)) for n in range(40)]
         join_only(address, view, photos[0], "stays")
         for number, photo in enumerate(photos[1:]):
             join_only(address, view, photo, f"goes{number}")
@@ -138,10 +133,12 @@ def test_a_photo_that_takes_for_ever_to_read_holds_up_no_other(
     files: VisitorFiles, tmp_path: Path
 ) -> None:
     before = photo_workers()
+    written = set(files.examples.glob("*/examples.json"))
     with serving(FakeModel(), files, photo_seconds=5.0) as address:
         photo = upload(address, write_photo(tmp_path / "photo.jpg"))
         assert "dog" in call(address, photo)
-        (worker,) = photo_workers() - before
+        wait_for(lambda: set(files.examples.glob("*/examples.json")) > written, True)
+        worker = min(photo_workers() - before)
         os.kill(worker, signal.SIGSTOP)  # as if the next photo never ended
         with ThreadPoolExecutor() as pool:
             calls = [pool.submit(call, address, photo) for _ in range(2)]  # for two workers

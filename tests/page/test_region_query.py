@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.page.visiting import (
-    LOOKS,
+    OPPOSITE_LOOKS,
     OpenPage,
     canvas,
     count_requests,
@@ -32,7 +32,7 @@ def lit(page: Page) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+@pytest.mark.parametrize("look", OPPOSITE_LOOKS, ids=look_name)
 def test_a_click_on_the_photo_lights_up_the_words_that_looked_there(
     open_page: OpenPage, fake_address: str, look: dict[str, object]
 ) -> None:
@@ -103,8 +103,9 @@ def test_beside_the_photo_nothing_is_asked(open_page: OpenPage, fake_address: st
     expect(page.locator("#viewer .region")).to_be_hidden()
 
 
-def test_an_empty_viewer_asks_nothing(open_page: OpenPage, fake_address: str) -> None:
-    page = open_page(fake_address)
-    page.locator("#viewer .stage").click()
-    expect(page.locator("#viewer .region")).to_be_hidden()
+def test_an_empty_viewer_asks_nothing(plain_page: Page) -> None:
+    page = plain_page
+    page.locator("caption-viewer").evaluate("viewer => { viewer.value = {}; }")
+    page.locator(".stage").click()
+    expect(page.locator(".region")).to_be_hidden()
     assert page.get_by_role("application").get_attribute("tabindex") == "-1"

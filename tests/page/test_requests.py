@@ -5,19 +5,21 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-import app
 from captioner import DecodingOptions, ImageCaptioningModel
-from captioner.page import VisitorFiles
+from captioner.page import EXAMPLES, VisitorFiles, read_texts
 from captioner.page.errors import PageError
 from tests.page.visiting import (
     HOPPER,
-    LOOKS,
+    OPPOSITE_LOOKS,
     OpenPage,
     canvas,
     choose,
     count_questions,
+    example,
+    expect_captioned,
     expect_word,
     look_name,
+    open_tab,
     open_with_photo,
     options,
     picture,
@@ -33,11 +35,13 @@ def expect_caption(page: Page, caption: str) -> None:
 
 
 def score(page: Page, text: str) -> None:
+    open_tab(page, "own")
     page.get_by_label("Write a caption").fill(text)
     page.get_by_role("button", name="Score", exact=True).click()
 
 
 def continue_with(page: Page, word: str) -> None:
+    open_tab(page, "word")
     page.get_by_role("button", name=f"Continue with {word}").click()
 
 
@@ -54,7 +58,7 @@ def test_a_word_of_several_parts_is_one_word(open_page: OpenPage, files: Visitor
         expect(options(page)).to_have_text(["a", "coffee pot", "cat", "sleeps"])
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+@pytest.mark.parametrize("look", OPPOSITE_LOOKS, ids=look_name)
 def test_an_alternative_rewrites_the_rest_and_undo_brings_the_old_caption_back(
     open_page: OpenPage, fake_address: str, look: dict[str, object]
 ) -> None:
@@ -62,7 +66,7 @@ def test_an_alternative_rewrites_the_rest_and_undo_brings_the_old_caption_back(
     undo = page.get_by_role("button", name="Undo")
     expect(undo).to_be_hidden()
     options(page).nth(1).click()
-    expect(page.locator("#viewer .alternatives b")).to_have_text(["20%", "under 1%"])
+    expect(page.locator("#viewer [data-alternative] b")).to_have_text(["20%", "under 1%"])
     continue_with(page, "cat")
     expect_caption(page, "a cat sleeps")
     expect_word(page, 1)
@@ -96,11 +100,11 @@ def test_a_branch_is_the_librarys(
 ) -> None:
     page = open_page(address)
     choose(page, HOPPER)
-    expect_word(page, 0)
+    expect_captioned(page)
     first = model.generate_caption(HOPPER)
     options(page).nth(5).click()
     word = first.words[5].alternatives[0][0]
-    page.locator("#viewer .alternatives button").first.click()
+    page.locator("#viewer [data-alternative]").first.click()
     branched = model.branch(HOPPER, first, 5, word)
     expect(options(page)).to_have_text([part.text for part in branched.words])
     expect_word(page, 5)
@@ -110,6 +114,7 @@ def test_a_word_that_cannot_be_used_leaves_the_caption_and_says_why(
     open_page: OpenPage, fake_address: str
 ) -> None:
     page = open_with_photo(open_page, fake_address)
+    page.locator("#viewer .alternatives summary").click()  # it is folded: under 1 %
     continue_with(page, "<b>x</b>")
     trouble = page.locator("#viewer .story .origin")
     expect(trouble).to_have_text("word must be one that the model knows, got '<b>x</b>'")
@@ -120,7 +125,7 @@ def test_a_word_that_cannot_be_used_leaves_the_caption_and_says_why(
     expect(trouble).to_have_text("Continued from “cat” in place of “a”.")
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+@pytest.mark.parametrize("look", OPPOSITE_LOOKS, ids=look_name)
 def test_a_visitors_own_caption_is_shown_and_scored(
     open_page: OpenPage, fake_address: str, look: dict[str, object]
 ) -> None:
@@ -130,7 +135,10 @@ def test_a_visitors_own_caption_is_shown_and_scored(
     expect(options(page).nth(1)).to_have_attribute("aria-label", "zyx, unknown to the model")
     expect(options(page).nth(0)).to_have_attribute("aria-label", "the, 50% sure")
     verdict = page.locator("#viewer .verdict")
-    expect(verdict).to_contain_text("among 1.6 equally likely words each time; its own, among 1.6")
+    likelier = (
+        "Both surprise the model as much as choosing among 1.6 equally likely words each time."
+    )
+    expect(page.locator("#viewer .likelier")).to_have_text(likelier)
     expect(verdict).to_contain_text("Unknown to the model: zyx.")
     options(page).nth(1).click()
     expect_word(page, 1)
@@ -156,7 +164,7 @@ def test_own_words_are_scored_as_the_library_scores_them(
 ) -> None:
     page = open_page(address)
     choose(page, HOPPER)
-    expect_word(page, 0)
+    expect_captioned(page)
     score(page, "a woman in a blue harpsichord")
     judged = model.score_caption(HOPPER, "a woman in a blue harpsichord")
     expect(options(page)).to_have_text([word.text for word in judged.words])
@@ -166,7 +174,7 @@ def test_own_words_are_scored_as_the_library_scores_them(
         assert shade == pytest.approx(word.probability, abs=1e-3)
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+@pytest.mark.parametrize("look", OPPOSITE_LOOKS, ids=look_name)
 def test_one_of_more_captions_is_chosen(
     open_page: OpenPage, fake_address: str, look: dict[str, object]
 ) -> None:
@@ -176,6 +184,7 @@ def test_one_of_more_captions_is_chosen(
     expect(others.locator("b")).to_have_text(["score -0.50", "score -1.50", "score -2.50"])
     expect(others.nth(0)).to_have_attribute("aria-current", "true")
     questions = count_questions(page)
+    open_tab(page, "captions")
     others.nth(1).click()
     expect_caption(page, FOUND[1])
     expect(others.nth(1)).to_have_attribute("aria-current", "true")
@@ -190,6 +199,7 @@ def test_settings_change_the_captions_and_are_reset(
 ) -> None:
     page = open_with_photo(open_page, fake_address)
     others = page.locator("#viewer .others button")
+    open_tab(page, "captions")
     page.get_by_text("Settings", exact=True).click()
     page.get_by_role("slider", name="Captions").fill("5")
     expect(others).to_have_count(5)
@@ -214,29 +224,36 @@ def test_settings_change_the_captions_and_are_reset(
     expect(page.get_by_role("slider", name="Maximum length")).to_have_value("30")
 
 
-def test_branches_and_the_next_photo_follow_the_settings(
+def test_branches_follow_the_settings_and_the_next_photo_starts_from_defaults(
     open_page: OpenPage, fake_address: str, fake_model: FakeModel
 ) -> None:
+    texts = read_texts("en")
     page = open_with_photo(open_page, fake_address)
+    open_tab(page, "captions")
     page.get_by_text("Settings", exact=True).click()
-    page.get_by_role("slider", name="Beam size").fill("2")
+    page.get_by_role("slider", name="Beam size").fill("4")
     expect(page.locator("#viewer .origin")).to_have_text("Captioned with your settings.")
     continue_with(page, "cat")
     expect_caption(page, "cat sleeps")
-    assert fake_model.seen_options[-1].beam_size == 2
-    choose(page, app.EXAMPLES["Lion"])
-    expect(page.locator("#viewer .origin")).to_have_text("Captioned with your settings.")
-    assert fake_model.seen_options[-1].beam_size == 2
+    assert fake_model.seen_options[-1].beam_size == 4
+    choose(page, Path(EXAMPLES["sheep"]["path"]))
+    expect(page.locator("#viewer .origin")).to_have_text(
+        f"{texts['origin_own']} {texts['origin_reset']}"
+    )
+    expect(page.locator("#viewer [name=beam_size]")).to_have_value("3")
+    continue_with(page, "cat")
+    expect_caption(page, "cat sleeps")
+    assert fake_model.seen_options[-1].beam_size == 3
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+@pytest.mark.parametrize("look", OPPOSITE_LOOKS, ids=look_name)
 def test_the_map_changes_to_importance_and_its_agreement_with_attention_is_shown(
     open_page: OpenPage, fake_address: str, look: dict[str, object]
 ) -> None:
     page = open_with_photo(open_page, fake_address, **look)
     before = picture(page)
     questions = count_questions(page)
-    page.get_by_role("radio", name="Importance").check()
+    page.locator("#viewer [value=importance]").check()
     evidence = page.locator("#viewer .evidence")
     expect(evidence).to_contain_text("hardly agree here (correlation -0.07)")
     expect(evidence).to_contain_text(
@@ -250,10 +267,10 @@ def test_the_map_changes_to_importance_and_its_agreement_with_attention_is_shown
     options(page).nth(2).click()
     expect(evidence).to_contain_text("Hiding the upper right")
     options(page).nth(0).click()
-    page.get_by_role("radio", name="Attention").check()
+    page.locator("#viewer [value=attention]").check()
     expect(evidence).to_contain_text("Most at the upper left")
     assert picture(page) == before
-    page.get_by_role("radio", name="Importance").check()
+    page.locator("#viewer [value=importance]").check()
     assert len(questions) == 1, "it is measured once"
 
 
@@ -262,15 +279,17 @@ def test_importance_is_what_the_library_measures(
 ) -> None:
     page = open_page(address)
     choose(page, HOPPER)
-    expect_word(page, 0)
-    page.get_by_role("radio", name="Importance").check()
-    agreements = model.occlusion(HOPPER, model.generate_caption(HOPPER)).agreements
-    for index in (0, 5):
+    expect_captioned(page)
+    page.locator("#viewer [value=importance]").check()
+    occlusion = model.occlusion(HOPPER, model.generate_caption(HOPPER))
+    clear = [index for index, drops in enumerate(occlusion.drops) if drops.max() > 0.06]
+    assert clear, "hiding a part of the photo costs some word more than 5 points"
+    for index in clear:
         options(page).nth(index).click()
         said = page.locator("#viewer .evidence")
         expect(said).to_contain_text("correlation")
         value = float(said.inner_text().split("correlation ")[1].split(")")[0])
-        assert value == pytest.approx(agreements[index], abs=0.011)
+        assert value == pytest.approx(occlusion.agreements[index], abs=0.011)
 
 
 def test_a_late_answer_is_not_shown_over_a_newer_one(
@@ -292,7 +311,7 @@ def test_an_answer_about_a_photo_that_is_gone_is_not_shown(
     page = open_with_photo(open_page, fake_address)
     fake_model.seconds = 0.6
     score(page, "old words")
-    page.get_by_role("button", name="Lion").click()
+    example(page, "sheep").click()
     expect_caption(page, FOUND[0])
     page.wait_for_timeout(1500)
     expect_caption(page, FOUND[0])
@@ -323,7 +342,7 @@ def test_a_server_that_cannot_be_reached_leaves_the_caption(
 
     page.route("**/queue/join*", refuse)
     continue_with(page, "cat")
-    expect(page.locator("#viewer .origin")).to_have_text(PageError.MESSAGES["fault"])
+    expect(page.locator("#viewer .origin")).to_have_text(PageError.MESSAGES["queue_full"])
     expect_caption(page, FOUND[0])
     page.unroute("**/queue/join*")
     score(page, "back again")
@@ -338,10 +357,10 @@ def test_a_photo_is_encoded_once_for_all_requests(
     photo = tmp_path / "own.jpg"
     photo.write_bytes(HOPPER.read_bytes() + b"\0")
     choose(page, photo)
-    expect_word(page, 0)
+    expect_captioned(page)
     continue_with(page, "cat")
     expect_caption(page, "cat sleeps")
-    page.get_by_role("radio", name="Importance").check()
+    page.locator("#viewer [value=importance]").check()
     expect(page.locator("#viewer .evidence")).to_contain_text("correlation")
     score(page, "own words")
     expect_caption(page, "own words")
@@ -353,7 +372,7 @@ def test_an_example_shows_its_caption_without_the_server(
 ) -> None:
     page = open_page(fake_address)
     fake_model.fault = RuntimeError("the model has gone")
-    page.get_by_role("button", name="Tower at dusk").click()
+    example(page, "pavilion").click()
     expect_caption(page, FOUND[0])
     expect_word(page, 0)
     page.wait_for_timeout(1500)

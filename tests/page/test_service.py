@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import app
 from captioner import Caption, DecodingOptions, ImageCaptioningModel
-from captioner.page import CaptionService
+from captioner.page import EXAMPLES, CaptionService
 from captioner.page.service import REMEMBERED_PHOTOS, read_options
+from tests.page import visiting
 from tests.serving import FakeModel, answering, write_photo
 
-HOPPER = str(app.EXAMPLES["Grace Hopper"])
+HOPPER = str(visiting.HOPPER)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def last_answer(service: CaptionService, path: str | None, question: Any) -> dic
 def test_the_first_of_the_captions_is_the_librarys(
     service: CaptionService, model: ImageCaptioningModel
 ) -> None:
-    for photo in app.EXAMPLES.values():
+    for photo in (example["path"] for example in EXAMPLES.values()):
         view = service.view(str(photo))
         assert view is not None
         assert view.captions is not None
@@ -74,6 +74,60 @@ def test_each_kind_of_question_is_answered_as_the_library_does(
     (best,) = model.generate_n_best([HOPPER], num_captions=4, beam_size=5)
     more = ask("captions", options={"num_captions": 4, "beam_size": 5})
     assert more["captions"] == [caption.to_json() for caption in best]
+
+
+def test_captions_continue_from_given_words(fake_service: CaptionService, tmp_path: Path) -> None:
+    photo = str(write_photo(tmp_path / "photo.jpg"))
+    question = {"kind": "captions", "prefix": "two dogs", "options": {"num_captions": 1}}
+    (found,) = last_answer(fake_service, photo, question)["captions"]
+    assert found["caption"] == "two dogs sleeps"
+    error = last_answer(fake_service, photo, {**question, "prefix": 3})["error"]
+    assert error["values"] == {"reason": "a caption must be text"}
+
+
+def test_a_search_tree_is_that_of_the_captions_with_the_same_options(
+    service: CaptionService, model: ImageCaptioningModel
+) -> None:
+    options = {"beam_size": 2, "num_captions": 1, "max_length": 5}
+    answer = last_answer(service, HOPPER, {"id": 8, "kind": "tree", "options": options})
+    assert answer == {
+        "id": 8,
+        "kind": "tree",
+        "tree": model.search_tree(HOPPER, **options).to_json(),
+    }
+    (caption,) = last_answer(service, HOPPER, {"kind": "captions", "options": options})["captions"]
+    said = [word["text"] for word in caption["words"]] + [""] * caption["finished"]
+    assert [c["text"] for step in answer["tree"]["steps"] for c in step if c["best"]] == said
+
+
+def test_a_blind_caption_needs_no_photo(
+    service: CaptionService, model: ImageCaptioningModel
+) -> None:
+    options = {"max_length": 8, "num_captions": 1}
+    answer = last_answer(service, None, {"id": 9, "kind": "blind", "options": options})
+    wanted = model.generate_blind_caption(max_length=8).to_json()
+    assert answer == {"id": 9, "kind": "blind", "caption": wanted}
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        ({"kind": "tree", "options": {"temperature": 1}}, "no_search_tree"),
+        ({"kind": "tree", "options": {"min_length": 12, "max_length": 8}}, "out_of_range"),
+    ],
+)
+def test_options_that_contradict_each_other_are_an_error_with_a_code(
+    service: CaptionService, question: dict[str, Any], code: str
+) -> None:
+    assert last_answer(service, HOPPER, question)["error"]["code"] == code
+
+
+def test_a_beam_is_at_least_as_wide_as_captions_are_wanted(service: CaptionService) -> None:
+    def ask(beam_size: int) -> Any:
+        options = {"beam_size": beam_size, "num_captions": 3}
+        return last_answer(service, HOPPER, {"kind": "captions", "options": options})["captions"]
+
+    assert ask(1) == ask(3)
 
 
 def test_a_photo_is_encoded_once_until_it_is_long_past(
@@ -124,7 +178,10 @@ def test_all_that_a_model_says_of_a_word_reaches_the_page_and_comes_back(tmp_pat
         sent = view.captions[0]
         assert sent == asyncio.run(service.caption(photo)) == caption.to_json()
         assert [word["recognized"] for word in sent["words"]] == [0, 0.75, 0]
-        assert [word["blind"] for word in sent["words"]] == [0.25, 0.3, 0.35]
+        assert [word["blind"] for word in sent["words"]] == [0.25, 0.5375, 0.6722]
+        assert [word["entropy"] for word in sent["words"]] == [1.5, 1.4, 1.3]
+        assert [word["ending"] for word in sent["words"]] == [0, 0.02, 0.04]
+        assert sent["ending"]["probability"] == 0.75
         assert sent["familiarity"] == 0.25
         question = {"caption": sent, "position": 2, "word": "hot dog"}
         branched = last_answer(service, photo, {"kind": "branch", **question})["caption"]
@@ -134,7 +191,7 @@ def test_all_that_a_model_says_of_a_word_reaches_the_page_and_comes_back(tmp_pat
 
 
 CAPTION = FakeModel().caption(("a", "dog")).to_json()
-WORD = CAPTION["words"][0]
+WORD, END = CAPTION["words"][0], CAPTION["ending"]
 
 
 @pytest.mark.parametrize(
@@ -145,20 +202,22 @@ WORD = CAPTION["words"][0]
         ({"kind": "animation", "caption": CAPTION, "colours": "jet"}, "colours must be one of"),
         ({"kind": "animation", "caption": CAPTION, "colours": []}, "colours must be one of"),
         (
-            {"kind": "animation", "caption": CAPTION, "colours": "magma"},
+            {"kind": "animation", "caption": CAPTION, "colours": "viridis"},
             "opacity must be from 0 to 1",
         ),
         (
-            {"kind": "animation", "caption": CAPTION, "colours": "magma", "opacity": 2},
+            {"kind": "animation", "caption": CAPTION, "colours": "viridis", "opacity": 2},
             "opacity must be from 0 to 1",
         ),
-        (None, "kind must be one of animation, branch, captions, occlusion, score"),
+        (None, "kind must be one of animation, blind, branch, captions, occlusion, score, tree"),
         ({"kind": {}}, "kind must be one of"),
         ({"kind": "score"}, "a caption must be text"),
         ({"kind": "score", "text": ["a"]}, "a caption must be text"),
         ({"kind": "score", "text": "x" * 301}, "at most 300 letters, got 301"),
         ({"kind": "score", "text": "x " * 41}, "at most 40 words, got 41"),
         ({"kind": "score", "text": "a", "options": [1]}, "options must be names and numbers"),
+        ({"kind": "blind", "options": [1]}, "options must be names and numbers"),
+        ({"kind": "tree", "options": {"beam_size": 11}}, "beam_size must be from 1 to 10"),
         ({"kind": "captions", "options": {"prefix": "a"}}, "no such option here: 'prefix'"),
         ({"kind": "captions", "options": {"num_captions": 9}}, "num_captions must be from 1 to 8"),
         ({"kind": "captions", "options": {"beam_size": True}}, "beam_size must be from 1 to 10"),
@@ -185,6 +244,23 @@ WORD = CAPTION["words"][0]
         (
             {"kind": "branch", "caption": {**CAPTION, "words": [{**WORD, "blind": -1}]}},
             "blind must be from 0 to 1, got -1.0",
+        ),
+        (
+            {"kind": "branch", "caption": {**CAPTION, "words": [{**WORD, "entropy": -1}]}},
+            "entropy must be at least 0 and finite, got -1.0",
+        ),
+        (
+            {"kind": "branch", "caption": {**CAPTION, "words": [{**WORD, "ending": 2}]}},
+            "ending must be from 0 to 1, got 2.0",
+        ),
+        ({"kind": "occlusion", "caption": {**CAPTION, "ending": []}}, "not a caption's data"),
+        (
+            {"kind": "occlusion", "caption": {**CAPTION, "ending": {**END, "entropy": 10**400}}},
+            "is too large",
+        ),
+        (
+            {"kind": "animation", "caption": {**CAPTION, "ending": {**END, "probability": "x"}}},
+            "not a caption's data",
         ),
         ({"kind": "occlusion", "caption": {**CAPTION, "grid": [float("inf"), 1]}}, "too large"),
     ],

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib as mpl
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Request, expect
 
-import app
-
 OpenPage = Callable[..., Page]
-HOPPER = app.EXAMPLES["Grace Hopper"]
+HOPPER = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 PHONE = {"width": 390, "height": 844}
 LAPTOP = {"width": 1280, "height": 800}
 LOOKS = [
@@ -18,6 +17,8 @@ LOOKS = [
     for scheme in ("light", "dark")
 ]
 """Ways in which a visitor may see the page."""
+OPPOSITE_LOOKS = [LOOKS[0], LOOKS[-1]]
+"""For what does not depend on how size and colours come together."""
 
 
 def look_name(look: dict[str, object]) -> str:
@@ -26,11 +27,13 @@ def look_name(look: dict[str, object]) -> str:
 
 
 def choose(page: Page, photo: Path) -> None:
-    """Give a photo as the file chooser does, in place of one that may be there."""
-    remove = page.locator("#photo").get_by_role("button", name="Remove Image")
-    if remove.count():
-        remove.click()
-    page.locator("#photo input[type=file]").set_input_files(photo)
+    """Give a photo as the file chooser does."""
+    page.locator("#viewer input[type=file]").set_input_files(photo)
+
+
+def example(page: Page, name: str) -> Locator:
+    """The button of an example, by its id."""
+    return page.locator(f"#viewer [data-example={name}]")
 
 
 def expect_word(page: Page, index: int) -> None:
@@ -39,11 +42,23 @@ def expect_word(page: Page, index: int) -> None:
     expect(options(page).nth(index)).to_have_attribute("aria-selected", "true")
 
 
+def expect_captioned(page: Page) -> None:
+    """Wait for the caption of a photo just given, and go to its first word."""
+    expect(page.locator("#viewer .viewer")).to_have_attribute("data-state", "done")
+    options(page).first.click()
+    expect_word(page, 0)
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab beside the photo, by its `data-tab`."""
+    page.locator(f"#viewer [data-tab={name}]").click()
+
+
 def open_with_photo(open_page: OpenPage, address: str, **settings: object) -> Page:
     """Open the page and give it a photo, which the fake model captions."""
     page = open_page(address, **settings)
     choose(page, HOPPER)
-    expect_word(page, 0)
+    expect_captioned(page)
     expect(page.locator("#viewer .others button")).to_have_count(3)
     return page
 
@@ -60,7 +75,7 @@ def canvas(page: Page) -> Locator:
 
 def status(page: Page) -> Locator:
     """What a screen reader is told last."""
-    return page.locator("#viewer").get_by_role("status")
+    return page.locator("#viewer .announcer")
 
 
 def picture(page: Page) -> str:
@@ -90,11 +105,11 @@ def count_questions(page: Page) -> list[str]:
 
 
 def count_requests(page: Page) -> list[str]:
-    """Collect, from now on, each request that the page makes of the server."""
+    """Collect, from now on, each request that the page makes of the server, but for its health."""
     requests: list[str] = []
 
     def note(request: Request) -> None:
-        if not request.url.startswith(("data:", "blob:")):
+        if not request.url.startswith(("data:", "blob:")) and "/healthz" not in request.url:
             requests.append(request.url)
 
     page.on("request", note)
