@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
     parser.add_argument("animation", type=Path)
-    parser.add_argument("--example", default="Running cheetah")
+    parser.add_argument("--example", default="sheep")
     parser.add_argument("--word", type=int, default=2, help="its place, from 1, in the picture")
     flags = parser.parse_args()
     for path in (flags.picture, flags.animation):
@@ -43,7 +43,7 @@ def main() -> None:
         )
         page = browser.new_page(viewport=SIZE)
         page.goto(address)
-        page.get_by_role("button", name=flags.example).click()
+        page.locator(f"#viewer [data-example={flags.example}]").click(timeout=60_000)
         expect(page.locator("#viewer [role=option]").first).to_be_visible(timeout=60_000)
         words = page.locator("#viewer [role=option]").count()
         frames = [_choose(page, place) for place in range(words)]

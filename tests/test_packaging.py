@@ -70,8 +70,8 @@ def test_a_wheel_holds_every_module_and_file_that_the_package_reads(wheel: Path)
     expected = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "captioner").rglob("*")
-        if path.suffix in (".py", ".html", ".css", ".js", ".json")
-        or path.name == "py.typed"
+        if path.suffix in (".py", ".html", ".css", ".js", ".json", ".jpg")
+        or path.name in ("py.typed", "CREDITS.md")
         or path.name.endswith("requirements.txt")
     }
     assert {"captioner/py.typed", "captioner/caption.schema.json"} <= expected

@@ -92,9 +92,7 @@ async def view_event(address: str) -> int:
             with contextlib.suppress(httpx.TransportError):
                 config = (await client.get(f"{address}/config")).json()
                 return next(
-                    part["id"]
-                    for part in config["dependencies"]
-                    if part["backend_fn"] and "change" in str(part["targets"])
+                    part["id"] for part in config["dependencies"] if part["api_name"] == "respond"
                 )
             await asyncio.sleep(0.2)
     raise TimeoutError(f"no server at {address}")
@@ -129,8 +127,8 @@ async def caption(
     files = {"files": ("photo.jpg", photo, "image/jpeg")}
     reply = await client.post(f"{address}/gradio_api/upload", files=files)
     path = reply.raise_for_status().json()[0]
-    data = [{"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "photo.jpg"}]
-    question = {"data": data, "fn_index": event, "session_hash": session}
+    request = {"kind": "view", "photo": path}
+    question = {"data": [], "event_data": request, "fn_index": event, "session_hash": session}
     reply = await client.post(f"{address}/gradio_api/queue/join", json=question)
     if reply.status_code != 200:
         raise RuntimeError(f"{reply.status_code} {reply.text}")

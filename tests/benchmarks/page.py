@@ -1,27 +1,60 @@
-"""How fast the page answers a visitor, in a real browser, beside what the model alone takes.
+"""How heavy the page is and how fast it answers a visitor, in a real browser: one table.
 
     python -m tests.benchmarks.page
 
-Medians, since a browser's slow frames count too. The page is served by this process, as app.py
-serves it.
+Times are medians, since a browser's slow frames count too. The page is served by this process, as
+app.py serves it, except for the cold start.
 """
 
 import argparse
+import itertools
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import psutil
 import torch
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from app import THREADS
+import app
 from captioner import ImageCaptioningModel, load_model
 from captioner.page import VisitorFiles
-from tests.page.visiting import HOPPER, LAPTOP, choose, count_requests, expect_word, options
+from tests.free_port import free_port
+from tests.page.visiting import (
+    HOPPER,
+    LAPTOP,
+    choose,
+    count_requests,
+    example,
+    expect_captioned,
+    options,
+)
 from tests.serving import serving
+
+Row = tuple[str, str]
+"""What was measured, and the number with its unit."""
+
+EXAMPLE = "coffee"
+SETTLED_MS = 5000
+"""After which nothing moves any more: a caption's words may come one by one."""
+
+OBSERVE = """
+[window.shifts, window.longTasks] = [[], []];
+function observe(type, note) {
+    const observer = new PerformanceObserver(list => list.getEntries().forEach(note));
+    observer.observe({type, buffered: true});
+}
+observe("layout-shift", entry => entry.hadRecentInput || shifts.push(entry.value));
+observe("longtask", entry => longTasks.push(entry.duration));
+"""
+"""Collects what the browser says of itself."""
 
 STEP = """async chips => {
     const times = [];
@@ -41,13 +74,19 @@ STEP = """async chips => {
 
 
 def main() -> None:
-    """Serve, visit, measure, print."""
+    """Measure, and print each measure as it comes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
-    torch.set_num_threads(THREADS)
+    expect.set_options(timeout=60_000)
+    for name, value in itertools.chain(cold_start(), of_visits(rounds)):
+        print(f"{name:42}{value}", flush=True)
+
+
+def of_visits(rounds: int) -> Iterator[Row]:
+    """Serve the page, visit it, and measure."""
+    torch.set_num_threads(app.THREADS)
     model = load_model()
-    print(f"model alone, photo to caption    {median(caption_times(model, rounds)):6.1f} ms")
     with (
         tempfile.TemporaryDirectory() as folder,
         VisitorFiles(Path(folder)) as files,
@@ -57,19 +96,100 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport=LAPTOP)
-        page.goto(address)
-        page.locator("#photo input[type=file]").wait_for(state="attached", timeout=60_000)
-        paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        print(f"first paint                      {page.evaluate(paint):6.1f} ms")
-        photos = make_photos(Path(folder), rounds + 1)
-        print(f"photo chosen to caption shown    {median(upload_times(page, photos)):6.1f} ms")
-        asked = count_requests(page)
-        steps = [step for _ in range(rounds) for step in step_times(page)]
-        print(f"click on a word to overlay drawn {median([drawn for drawn, _ in steps]):6.1f} ms")
-        print(f"                        painted  {median([shown for _, shown in steps]):6.1f} ms")
-        print(f"requests in {len(steps)} steps              {len(asked):4d}")
+        yield from document(address)
+        yield from layout_shifts(browser, address)
+        yield "model alone, photo to caption", milliseconds(caption_times(model, rounds))
+        yield from speed(
+            open_page(browser, address, reduced_motion="reduce"),
+            make_photos(Path(folder), rounds + 1),
+        )
         browser.close()
+
+
+def cold_start() -> Iterator[Row]:
+    """Of app.py as a new process: until its first page, and what that took of the processor."""
+    port = free_port()
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, app.__file__, "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while not is_served(f"http://127.0.0.1:{port}"):
+            if process.poll() is not None:
+                sys.exit("app.py has ended before it served a page")
+            time.sleep(0.05)
+        yield "cold start to the first page", f"{time.perf_counter() - began:.1f} s"
+        server = psutil.Process(process.pid)
+        times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
+        process.terminate()
+    yield "  of the processor's time", f"{sum(each.user + each.system for each in times):.1f} s"
+
+
+def is_served(address: str) -> bool:
+    """Whether the page is answered."""
+    try:
+        return httpx.get(address, timeout=60).is_success
+    except httpx.TransportError:
+        return False
+
+
+def document(address: str) -> Iterator[Row]:
+    """Size and coding of the page's HTML."""
+    with httpx.stream("GET", address) as reply:
+        sent = sum(map(len, reply.iter_raw()))
+    coding = reply.headers.get("content-encoding", "not compressed")
+    yield "document as sent", f"{sent / 1000:.1f} kB, {coding}"
+    yield "document", f"{len(httpx.get(address).content) / 1000:.1f} kB"
+
+
+def open_page(browser: Browser, address: str, **settings: str) -> Page:
+    """Open the page, as soon as it takes photos, with a list of what the browser observes."""
+    context = browser.new_context(viewport=LAPTOP, **settings)  # pyright: ignore[reportArgumentType]
+    page = context.new_page()
+    page.add_init_script(OBSERVE)
+    page.goto(address)
+    page.locator("input[type=file]").first.wait_for(state="attached", timeout=60_000)
+    return page
+
+
+def layout_shifts(browser: Browser, address: str) -> Iterator[Row]:
+    """The sum of all that a visitor did not cause. A script chooses, so what it causes counts."""
+    page = open_page(browser, address)
+    expect(options(page)).not_to_have_count(0)
+    yield "layout shift, load to the first caption", shift(page)
+    choose(page, HOPPER)
+    expect(options(page)).not_to_have_count(0)
+    yield "layout shift, a photo chosen", shift(page)
+    example(page, EXAMPLE).evaluate("button => button.click()")
+    yield "layout shift, an example chosen", shift(page)
+    page.context.close()
+
+
+def shift(page: Page) -> str:
+    """The sum since the last time."""
+    page.wait_for_timeout(SETTLED_MS)
+    return f"{sum(page.evaluate('shifts.splice(0)')):.3f}"
+
+
+def speed(page: Page, photos: list[Path]) -> Iterator[Row]:
+    """From a photo to its caption, and from word to word."""
+    paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    yield "first paint", milliseconds([page.evaluate(paint)])
+    yield "photo chosen to caption shown", milliseconds(upload_times(page, photos))
+    page.wait_for_timeout(SETTLED_MS)
+    page.evaluate("longTasks.splice(0)")
+    asked = count_requests(page)
+    steps = [step for _ in photos for step in step_times(page)]
+    yield "click on a word to overlay drawn", milliseconds([drawn for drawn, _ in steps])
+    yield "click on a word to overlay painted", milliseconds([shown for _, shown in steps])
+    page.wait_for_timeout(1000)  # the browser tells of a task after it
+    long = page.evaluate("longTasks")
+    yield (
+        f"tasks over 50 ms in {len(steps)} steps",
+        f"{len(long)}" + (f", longest {max(long):.0f} ms" if long else ""),
+    )
+    yield f"requests in {len(steps)} steps", f"{len(asked)}"
 
 
 def caption_times(model: ImageCaptioningModel, rounds: int) -> list[float]:
@@ -88,12 +208,10 @@ def upload_times(page: Page, photos: list[Path]) -> list[float]:
     for photo in photos:
         started = time.perf_counter()
         choose(page, photo)
-        expect_word(page, 0)
+        expect_captioned(page)
         times.append(1000 * (time.perf_counter() - started))
-        page.locator("#photo").get_by_role("button", name="Remove Image").click()
-        expect(options(page)).to_have_count(0)
     choose(page, photos[0])
-    expect_word(page, 0)
+    expect_captioned(page)
     return times[1:]  # the first warms up
 
 
@@ -111,9 +229,9 @@ def step_times(page: Page) -> list[tuple[float, float]]:
     return options(page).evaluate_all(STEP)
 
 
-def median(times: list[float]) -> float:
+def milliseconds(times: list[float]) -> str:
     """The middle one."""
-    return statistics.median(times)
+    return f"{statistics.median(times):.1f} ms"
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Visitors:
                 outcome = type(error).__name__
         self.outcomes[f"{kind.__name__}: {outcome}"] += 1
 
-    async def upload(self, client: httpx.AsyncClient, content: bytes) -> object:
+    async def upload(self, client: httpx.AsyncClient, content: bytes) -> dict[str, str]:
         files = {"files": ("photo.jpg", content)}
         reply = await client.post(f"{self.api}/upload", files=files)
         return {"path": reply.raise_for_status().json()[0]}
@@ -92,7 +92,9 @@ class Visitors:
 
     async def leaves(self, client: httpx.AsyncClient, number: int) -> str:
         photo = await self.upload(client, make_photo(number))
-        question = {"data": [photo], "fn_index": self.event, "session_hash": f"s{number}"}
+        request = {"kind": "view", "photo": photo["path"]}
+        session = {"fn_index": self.event, "session_hash": f"s{number}"}
+        question = {"data": [], "event_data": request, **session}
         (await client.post(f"{self.api}/queue/join", json=question)).raise_for_status()
         if number % 2:
             stream = f"{self.api}/queue/data?session_hash=s{number}"
