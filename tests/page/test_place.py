@@ -60,6 +60,8 @@ def test_on_a_large_screen_the_photo_takes_a_third_of_it(
 ) -> None:
     """It took 6 % of 2560 x 1440 pixels."""
     page = open_page(fake_address, viewport=LARGE)
+    example(page, "pavilion").click()
+    expect_captioned(page)
     (photo,) = boxes(page, ".stage canvas")
     assert photo["width"] * photo["height"] > 0.35 * 2560 * 1440
     assert photo["y"] + photo["height"] < 1440

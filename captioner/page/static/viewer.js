@@ -46,6 +46,8 @@ STYLE_SHEET.replaceSync(RULES.join("\n"));
 export class Viewer {
   state = new ViewerState();
   texts = TEXTS;
+  /** Of the photo that is shown, or will be. */
+  #photoUrl = "";
   /** The photo that was sent once more before it was captioned. */
   #resentTurn = 0;
 
@@ -236,7 +238,8 @@ export class Viewer {
       return;
     }
     const message = texts.explain(this.intake.diagnose(error));
-    this.#showMessage("failed", texts.say("no_caption"), message, { of: state.photoId });
+    const photo = this.#photoUrl ? { url: this.#photoUrl } : null; // it may not be loaded yet
+    this.#showMessage("failed", texts.say("no_caption"), message, { of: state.photoId, photo });
     this.find(".retry").hidden = !this.intake.mayHelpToResend(error);
   }
 
@@ -299,7 +302,9 @@ export class Viewer {
   #startPhoto(phase, { of, photo, name = this.state.name }) {
     this.stepper.pause();
     this.regions.close();
-    const image = of && of === this.state.photoId ? this.state.image : null;
+    const isSame = Boolean(of) && of === this.state.photoId;
+    const image = isSame ? this.state.image : null;
+    this.#photoUrl = photo?.url ?? (isSame ? this.#photoUrl : "");
     this.state.startPhoto(phase, of, name);
     this.state.image = image; // the browser had the photo before the server
     this.root.dataset.state = phase;
