@@ -13,6 +13,7 @@ from tests.page.visiting import (
     HOPPER,
     LAPTOP,
     LOOKS,
+    OPPOSITE_LOOKS,
     PHONE,
     OpenPage,
     canvas,
@@ -34,7 +35,7 @@ CONTROLS = """() => [...document.querySelectorAll(
     .map((part) => part.className + "|" + (part.name ?? "") + "|" + part.textContent)"""
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+@pytest.mark.parametrize("look", OPPOSITE_LOOKS, ids=look_name)
 def test_axe_finds_nothing_serious_in_any_state(
     open_page: OpenPage, fake_address: str, tmp_path: Path, look: dict[str, object]
 ) -> None:
@@ -218,7 +219,7 @@ def test_a_browser_of_another_language_reads_english(
     expect(page.locator("#about")).to_contain_text("What it gets wrong")
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=look_name)
+@pytest.mark.parametrize("look", OPPOSITE_LOOKS, ids=look_name)
 def test_about_tells_the_measured_scores(
     open_page: OpenPage, fake_address: str, look: dict[str, object]
 ) -> None:
