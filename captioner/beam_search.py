@@ -128,10 +128,15 @@ class Beams:
         wanted = options.num_captions
         self.groups = wanted if options.diversity else 1
         self.size = options.beam_size if options.diversity else max(options.beam_size, wanted)
+        self.wanted = 1 if wanted == 1 else self.size
+        """Hypotheses of a beam that are returned. If several captions are wanted, all: different
+        hypotheses may make the same caption."""
         shape = (num_photos, self.groups, self.size)
         photos = torch.arange(num_photos, device=device)
         self.initial_rows = photos.repeat_interleave(self.groups * self.size)  # (N,)
         self.token_ids = torch.empty(len(self.initial_rows), 0, dtype=torch.long, device=device)
+        self.starts = photos.view(-1, 1, 1) * (self.groups * self.size)
+        """The first row of each photo."""
         self.totals = torch.full(shape, -torch.inf, device=device)
         self.totals[:, :, 0] = 0.0  # a beam starts as equal hypotheses: only one is extended
         self.diversity_penalty = torch.zeros(shape, device=device)
@@ -174,9 +179,10 @@ class Beams:
                 row = (photo * self.groups + group) * self.size + beam
                 self._finish(photo, group, self._trace_back(row), None, total)
         self.totals, self.diversity_penalty = totals.masked_fill(ended, -torch.inf), penalty
+        best = self.totals.amax(dim=2).tolist()
         for photo, beams in enumerate(self.finished):
             for group, hypotheses in enumerate(beams):
-                if self._is_settled(hypotheses, float(self.totals[photo, group].max())):
+                if self._is_settled(hypotheses, best[photo][group]):
                     self.totals[photo, group] = -torch.inf
         if at_limit or bool((self.totals == -torch.inf).all()):
             return None
@@ -189,7 +195,7 @@ class Beams:
     def result(self) -> list[list[Hypothesis]]:
         """For each photo, the best hypotheses of its beam, or the best new one of each beam."""
         if self.groups == 1:
-            return [best_of(hypotheses, self.size) for (hypotheses,) in self.finished]
+            return [best_of(hypotheses, self.wanted) for (hypotheses,) in self.finished]
         return [
             best_of(_first_new_of_each(best_of(beam, len(beam)) for beam in beams), self.groups)
             for beams in self.finished
@@ -227,12 +233,15 @@ class Beams:
 
         Each (B, G, K), or (B, G, 2 K) if they are traced: those that are kept, and the next.
         """
-        num_photos = len(self.finished)
-        vocab_size = logprobs.shape[1]
+        num_photos, vocab_size = len(self.finished), logprobs.shape[1]
         candidates = self.totals.unsqueeze(3) + logprobs.view(*self.totals.shape, vocab_size)
         count = 2 * self.size if self.traced else self.size
+        if not self.options.diversity:
+            totals, places = candidates.flatten(2).topk(count, dim=2)
+            beams = places.div(vocab_size, rounding_mode="floor")
+            parents = beams + self.starts
+            return totals, torch.zeros_like(totals), parents, places - beams * vocab_size
         counts = logprobs.new_zeros(num_photos, 1, vocab_size)  # uses by the groups before
-        starts = torch.arange(num_photos, device=logprobs.device) * self.groups * self.size
         picked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for group in range(self.groups):
             before = self.diversity_penalty[:, group].unsqueeze(2)
@@ -240,7 +249,7 @@ class Beams:
             places = (candidates[:, group] - penalty).flatten(1).topk(count, dim=1).indices
             totals = candidates[:, group].flatten(1).gather(1, places)
             beams, tokens = places.div(vocab_size, rounding_mode="floor"), places % vocab_size
-            parents = beams + starts.unsqueeze(1) + group * self.size
+            parents = beams + self.starts[:, 0] + group * self.size
             picked.append((totals, penalty.flatten(1).gather(1, places), parents, tokens))
             if length >= len(self.constraints.prefix):
                 kept, alive = tokens[:, : self.size], totals[:, : self.size] > -torch.inf
@@ -276,10 +285,10 @@ class Beams:
     def _is_settled(self, finished: Sequence[Hypothesis], best_total: float) -> bool:
         """Whether no live hypothesis can still enter the result: its log-probability never rises,
         and is at best divided by the greatest length."""
-        if len(finished) < self.size:
+        if len(finished) < self.wanted:
             return False
         bound = best_total / (self.options.max_length + 1) ** self.options.length_penalty
-        return best_of(finished, self.size)[-1].score >= bound
+        return best_of(finished, self.wanted)[-1].score >= bound
 
     def _trace_back(self, row: int) -> list[Choice]:
         """The choices of the hypothesis in `row` after the last step."""

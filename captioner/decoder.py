@@ -4,6 +4,7 @@ Knows tensors and token ids; knows nothing of photos, of words as text, or of be
 Shape letters are those of `captioner.model`.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.pointing import Mixture, PointingGate
+from captioner.packed import Linear, linear, packed_linear
+from captioner.pointing import GATE_SIZE, Mixture, PointingGate
 from captioner.vocabulary import PAD_ID
+from captioner.weight_cache import WeightCache
 
 TIED_EMBEDDING_STD = 0.06
 """With torch's default of 1 the logits of a tied output layer start out far too large."""
@@ -21,7 +24,7 @@ AttentionQuery = Literal["before", "after"]
 """Whether the query of the attention is the hidden state before or after the LSTM's update."""
 
 
-OWN = 4
+OWN = 5
 """Fields of a DecoderState that each hypothesis has of its own; the rest is of its photo."""
 
 
@@ -34,10 +37,11 @@ class DecoderState(NamedTuple):
     hidden: Tensor  # (N, H)
     cell: Tensor  # (N, H)
     context: Tensor  # (N, D_memory), of the last step
+    read: Tensor  # (N, ...), `StepLayers.hidden` of `hidden`
     named: Tensor  # (N, L) bool, a pointing gate's nouns that were said before; (N, 0) without one
     memory: Tensor  # (M, P, D_memory), the features attended over
     keys: Tensor  # (M, P, D_attention), the memory as the attention compares it
-    pretrained: Tensor  # (M, P, D) for a pointing gate, (M, P, 0) without one
+    class_logits: Tensor  # (M, P, C) for a pointing gate, (M, P, 0) without one
 
     @property
     def num_rows(self) -> int:
@@ -48,6 +52,10 @@ class DecoderState(NamedTuple):
     def device(self) -> torch.device:
         """Where the decoder computes."""
         return self.hidden.device
+
+    def with_rows(self, other: "DecoderState") -> "DecoderState":
+        """The rows of both; as many share a row of memory in each."""
+        return DecoderState._make(torch.cat(pair) for pair in zip(self, other, strict=True))
 
     def select(self, rows: Tensor) -> "DecoderState":
         """The state with its rows reordered, repeated or dropped, as `rows` (N',) says."""
@@ -68,6 +76,18 @@ class DecoderState(NamedTuple):
         """The state with each row repeated, `rows` rows then sharing a row of memory."""
         own = [tensor.repeat_interleave(rows, dim=0) for tensor in self[:OWN]]
         return DecoderState._make([*own, *self[OWN:]])
+
+
+class StepLayers(NamedTuple):
+    """The linear layers of a step. Those with the same input are one product."""
+
+    word: Linear  # D_embedding -> 4 H, the word vector's share of the LSTM's gates
+    context: Linear  # D_memory -> 4 H, the context's share
+    hidden: Linear
+    """H -> 4 H, the hidden state's share of the gates; D_attention, the query; D_memory, what
+    scales the context, if anything does; what a pointing gate reads, if there is one."""
+    deep: Linear | None  # H + D_memory -> D_embedding
+    output: Linear  # -> V
 
 
 class StepOutput(NamedTuple):
@@ -145,7 +165,11 @@ class Attention(nn.Module):
             context (N, D_memory), the alpha-weighted sum of the memory, and alpha (N, P), which
             sums to 1 over P.
         """
-        queries = self.query(hidden).unflatten(0, (len(memory), -1))  # (M, N/M, D_attention)
+        return self.weigh(self.query(hidden), memory, keys)
+
+    def weigh(self, query: Tensor, memory: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, with the query (N, D_attention) that `self.query` makes of hidden states."""
+        queries = query.unflatten(0, (len(memory), -1))  # (M, N/M, D_attention)
         compared = torch.tanh(keys.unsqueeze(1) + queries.unsqueeze(2))  # (M, N/M, P, D_attention)
         alpha = self.score(compared).squeeze(3).softmax(dim=2)  # (M, N/M, P)
         context = torch.bmm(alpha.to(memory.dtype), memory)  # (M, N/M, D_memory)
@@ -222,6 +246,39 @@ class LSTMWithAttention(nn.Module):
         else:
             self.output = nn.Linear(hidden_size, vocab_size)
         self.pointing = PointingGate(feature_size, hidden_size, classes) if classes else None
+        parts = [self, self.lstm, self.attention.query, self.gate, self.deep_output]
+        parts += [self.embedding.embedding] if deep_output else [self.output]
+        if self.pointing is not None:
+            parts += [self.pointing.plural, self.pointing.comparison]
+        self._layers: WeightCache[StepLayers] = WeightCache(filter(None, parts))
+
+    @property
+    def layers(self) -> StepLayers:
+        """The layers of a step; without gradients, kept until a weight changes."""
+        if torch.is_grad_enabled():
+            return self._build_layers(linear)
+        autocasts = torch.is_autocast_enabled(self.embedding.weight.device.type)
+        make = linear if autocasts else packed_linear
+        return self._layers.get(lambda: self._build_layers(make), autocasts)
+
+    def _build_layers(self, make: Callable[[Tensor, Tensor | None], Linear]) -> StepLayers:
+        lstm, query, gate = self.lstm, self.attention.query, self.gate
+        word, context = lstm.weight_ih.tensor_split([self.embedding.weight.shape[1]], dim=1)
+        reading = [(lstm.weight_hh, torch.zeros_like(lstm.bias_hh)), (query.weight, query.bias)]
+        if gate is not None:
+            reading.append((gate.weight, gate.bias))
+        if self.pointing is not None:
+            reading.append(self.pointing.hidden_weights)
+        deep = self.deep_output
+        return StepLayers(
+            make(word, lstm.bias_ih + lstm.bias_hh),
+            make(context, None),
+            make(*map(torch.cat, zip(*reading, strict=True))),
+            None if deep is None else make(deep.weight, deep.bias),
+            make(self.output.weight, self.output.bias)
+            if deep is None
+            else make(self.embedding.weight, self.output_bias),
+        )
 
     def initial_state(self, features: Tensor) -> DecoderState:
         """The state before the first word.
@@ -239,9 +296,12 @@ class LSTMWithAttention(nn.Module):
         mean = memory.mean(dim=1)
         hidden = torch.tanh(self.first_hidden(mean))
         cell = torch.tanh(self.first_cell(mean))
-        nouns = 0 if self.pointing is None else len(self.pointing.nouns)
+        nouns, class_logits = 0, pretrained
+        if self.pointing is not None:
+            nouns, class_logits = len(self.pointing.nouns), self.pointing.classifier(pretrained)
         named = torch.zeros(len(mean), nouns, dtype=torch.bool, device=mean.device)
-        return DecoderState(hidden, cell, mean, named, memory, keys, pretrained)
+        read = self.layers.hidden(hidden)
+        return DecoderState(hidden, cell, mean, read, named, memory, keys, class_logits)
 
     def step(self, token_ids: Tensor, state: DecoderState) -> StepOutput:
         """Read one word per row and predict the next.
@@ -254,44 +314,62 @@ class LSTMWithAttention(nn.Module):
             after it.
         """
         embedded = self.embedding(token_ids)  # (N, D_embedding)
-        alpha, state = self._advance(token_ids, embedded, state)
-        logits = self.logits(state.hidden, state.context, embedded)
+        layers = self.layers
+        alpha, state = self._advance(layers, token_ids, layers.word(embedded), state)
+        logits = self._logits(layers, state.hidden, state.context, embedded)
         if self.pointing is not None:
-            seen = self._see(alpha, state)
-            logits = self.pointing(logits, seen, state.hidden, state.named).logprobs
+            seen, read = self._see(alpha, state), state.read[:, -1 - GATE_SIZE :]
+            logits = self.pointing.mix(logits, seen, read, state.named).logprobs
         return StepOutput(logits / self.temperature, alpha, state)
 
     def _advance(
-        self, token_ids: Tensor, embedded: Tensor, state: DecoderState
+        self, layers: StepLayers, token_ids: Tensor, words: Tensor, state: DecoderState
     ) -> tuple[Tensor, DecoderState]:
-        """The recurrence: the alpha (N, P) of this step, and the state after it."""
+        """The recurrence: the alpha (N, P) of this step, and the state after it.
+
+        Args:
+            token_ids: (N,).
+            words: (N, 4 H), `StepLayers.word` of their vectors.
+        """
         if self.pointing is not None:
             state = state._replace(named=state.named | self.pointing.names(token_ids))
         if self.attention_query == "before":
-            context, alpha = self._attend(state.hidden, state)
-            hidden, cell = self._update(embedded, context, state)
+            context, alpha = self._attend(state.read, state)
+            hidden, cell = self._update(words + layers.context(context), state)
+            read = layers.hidden(hidden)
         else:
-            hidden, cell = self._update(embedded, state.context, state)
-            context, alpha = self._attend(hidden, state)
-        return alpha, state._replace(hidden=hidden, cell=cell, context=context)
+            hidden, cell = self._update(words + layers.context(state.context), state)
+            read = layers.hidden(hidden)
+            context, alpha = self._attend(read, state)
+        return alpha, state._replace(hidden=hidden, cell=cell, context=context, read=read)
 
-    def _attend(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
-        context, alpha = self.attention(hidden, state.memory, state.keys)
+    def _attend(self, read: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """Context and alpha, from what the layers read off a hidden state."""
+        start = 4 * self.lstm.hidden_size
+        end = start + self.attention.query.out_features
+        context, alpha = self.attention.weigh(read[:, start:end], state.memory, state.keys)
         if self.gate is not None:
-            context = torch.sigmoid(self.gate(hidden)) * context
+            context = torch.sigmoid(read[:, end : end + context.shape[1]]) * context
         return context, alpha
 
-    def _update(
-        self, embedded: Tensor, context: Tensor, state: DecoderState
-    ) -> tuple[Tensor, Tensor]:
-        return self.lstm(torch.cat([embedded, context], dim=1), (state.hidden, state.cell))
+    def _update(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """The hidden state and cell, as nn.LSTMCell; inputs (N, 4 H), all but the hidden state's"""
+        gates = inputs + state.read[:, : inputs.shape[1]]
+        enter, keep, new, leave = gates.chunk(4, dim=1)
+        cell = keep.sigmoid() * state.cell + enter.sigmoid() * new.tanh()
+        return leave.sigmoid() * cell.tanh(), cell
 
     def logits(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
         """The output layer's, (N, V)."""
-        if self.deep_output is None:
-            return self.output(self.dropout(hidden))
-        deep = self.deep_output(self.dropout(torch.cat([hidden, context], dim=1))) + embedded
-        return F.linear(self.dropout(torch.tanh(deep)), self.embedding.weight, self.output_bias)
+        return self._logits(self.layers, hidden, context, embedded)
+
+    def _logits(
+        self, layers: StepLayers, hidden: Tensor, context: Tensor, embedded: Tensor
+    ) -> Tensor:
+        if layers.deep is None:
+            return layers.output(self.dropout(hidden))
+        deep = layers.deep(self.dropout(torch.cat([hidden, context], dim=1))) + embedded
+        return layers.output(self.dropout(torch.tanh(deep)))
 
     def forward(
         self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor | None = None
@@ -314,10 +392,14 @@ class LSTMWithAttention(nn.Module):
         )
 
     def predict(
-        self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor
+        self, photos: Tensor | DecoderState, token_ids: Tensor, photo_of_row: Tensor
     ) -> TeacherForcingOutput:
-        """As `forward`, but only at words that are not `<pad>`, which is all that a loss needs."""
-        read = self.read(features, token_ids, photo_of_row)
+        """As `forward`, but only at words that are not `<pad>`, which is all that a loss needs.
+
+        Args:
+            photos: their features, or their `initial_state`.
+        """
+        read = self.read(photos, token_ids, photo_of_row)
         logits = self.logits(read.hidden, read.context, read.embedded)
         mixture = None
         if self.pointing is not None:
@@ -326,20 +408,30 @@ class LSTMWithAttention(nn.Module):
         logits = logits / self.temperature
         return TeacherForcingOutput(read.rows, read.steps, logits, read.alphas, mixture)
 
-    def read(self, features: Tensor, token_ids: Tensor, photo_of_row: Tensor) -> "ReadCaptions":
+    def read(
+        self, photos: Tensor | DecoderState, token_ids: Tensor, photo_of_row: Tensor
+    ) -> "ReadCaptions":
         """What the decoder has in mind before each word that is not `<pad>`; as `predict`."""
         spoken = (token_ids != PAD_ID).cpu()  # (N, T)
-        slots = _slots(spoken.sum(dim=1), photo_of_row, len(features))  # (B, K)
+        begun = self.initial_state(photos) if isinstance(photos, Tensor) else photos
+        slots = _slots(spoken.sum(dim=1), photo_of_row, begun.num_rows)  # (B, K)
         spoken = spoken[slots] & (slots >= 0).unsqueeze(2)  # (B, K, T)
         widths = spoken.any(dim=0).sum(dim=0).tolist()  # per step, columns where a word is left
         inputs = token_ids[slots.to(token_ids.device)]  # (B, K, T)
         embedded = self.embedding(inputs)  # (B, K, T, D_embedding)
-        state = self.initial_state(features).shared_by(slots.shape[1])
+        layers = self.layers
+        entering = layers.word(embedded)  # (B, K, T, 4 H)
+        state = begun.shared_by(slots.shape[1])
         outcomes: list[tuple[Tensor, ...]] = []
         for step, width in enumerate(widths[: sum(map(bool, widths))]):
             state = state.cut(width)
             words = embedded[:, :width, step].flatten(0, 1)  # (B * width, D_embedding)
-            alpha, state = self._advance(inputs[:, :width, step].flatten(), words, state)
+            alpha, state = self._advance(
+                layers,
+                inputs[:, :width, step].flatten(),
+                entering[:, :width, step].flatten(0, 1),
+                state,
+            )
             chosen = spoken[:, :width, step].flatten().nonzero().squeeze(1)
             rows = slots[:, :width].flatten()[chosen].to(words.device)
             chosen = chosen.to(words.device)
@@ -350,10 +442,10 @@ class LSTMWithAttention(nn.Module):
         return ReadCaptions(*(torch.cat(tensors) for tensors in zip(*outcomes, strict=True)))
 
     def _see(self, alpha: Tensor, state: DecoderState) -> Tensor:
-        """Pretrained features where the decoder looks, (N, D); (N, 0) without a pointing gate."""
+        """Class logits where the decoder looks, (N, C); (N, 0) without a pointing gate."""
         if self.pointing is None:
             return alpha[:, :0]
-        return self.pointing.attend(alpha, state.pretrained)
+        return self.pointing.attend(alpha, state.class_logits)
 
 
 class GridPosition(nn.Module):

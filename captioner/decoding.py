@@ -16,6 +16,8 @@ from captioner.options import DecodingOptions
 from captioner.vocabulary import END_ID, PAD_ID, SPECIALS, START_ID, UNK_ID
 
 NUM_ALTERNATIVES = 5
+LEAST_LOGPROB = -1e3
+"""Of which the exponential is 0, and of which 0 times is 0, unlike that of minus infinity."""
 
 
 class State(Protocol):
@@ -115,9 +117,10 @@ class Search(Protocol):
 
         Returns:
             For each photo, different hypotheses, best score first: at least one. Beam search
-            returns at most beam_size or num_captions, whichever is more, and at most num_captions
-            with diversity; sampling at most num_captions. An unfinished hypothesis is among those
-            of a beam only if none has ended within max_length, and is then the best of them.
+            returns one if one is wanted, else at most beam_size or num_captions, whichever is
+            more, and at most num_captions with diversity; sampling at most num_captions. An
+            unfinished hypothesis is among those of a beam only if none has ended within max_length,
+            and is then the best of them.
         """
         ...
 
@@ -219,23 +222,22 @@ class StepRecord(NamedTuple):
     """What a search keeps of a step, one row per hypothesis."""
 
     alpha: Tensor  # (N, P)
-    top_alternatives: Tensor  # (N, NUM_ALTERNATIVES + 1) token ids, most probable first
-    top_probabilities: Tensor  # (N, NUM_ALTERNATIVES + 1), of these, before the rules
-    entropy: Tensor  # (N,), in nats, before the rules
-    end_probability: Tensor  # (N,), before the rules
+    top_alternatives: list[list[int]]  # NUM_ALTERNATIVES + 1 token ids, most probable first
+    top_probabilities: list[list[float]]  # of these, before the rules
+    entropy: list[float]  # in nats, before the rules
+    end_probability: list[float]  # before the rules
 
     def choice(self, row: int, token_id: int, logprob: float) -> Choice:
         """A token of one row, with the most probable of the others."""
-        token_ids, shares = self.top_alternatives[row].tolist(), self.top_probabilities[row]
-        pairs = zip(token_ids, shares.tolist(), strict=True)
+        pairs = zip(self.top_alternatives[row], self.top_probabilities[row], strict=True)
         others = [(other, probability) for other, probability in pairs if other != token_id]
         return Choice(
             token_id,
             logprob,
             self.alpha[row],
             tuple(others[:NUM_ALTERNATIVES]),
-            float(self.entropy[row]),
-            float(self.end_probability[row]),
+            self.entropy[row],
+            self.end_probability[row],
         )
 
 
@@ -249,16 +251,16 @@ class Prediction(NamedTuple):
     def record(self) -> StepRecord:
         """The attention, the most probable words without special tokens, and the entropy of all."""
         probabilities = self.unruled.exp()
-        entropy = torch.special.entr(probabilities).sum(dim=1)
+        entropy = -(probabilities * self.unruled.clamp(min=LEAST_LOGPROB)).sum(dim=1)
         words = probabilities[:, len(SPECIALS) :]
         count = min(NUM_ALTERNATIVES + 1, words.shape[1])
         top_probabilities, places = words.topk(count, dim=1)
         return StepRecord(
             self.alpha,
-            places + len(SPECIALS),
-            top_probabilities,
-            entropy,
-            probabilities[:, END_ID],
+            (places + len(SPECIALS)).tolist(),
+            top_probabilities.tolist(),
+            entropy.tolist(),
+            probabilities[:, END_ID].tolist(),
         )
 
 

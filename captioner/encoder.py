@@ -21,7 +21,9 @@ from timm.models import EfficientNet, ResNet
 from torch import Tensor, nn
 
 from captioner.checks import short
+from captioner.folding import fold_batch_norms
 from captioner.preprocessing import PreprocessConfig
+from captioner.weight_cache import WeightCache
 
 PRETRAINED_TAGS = {"resnet50": "resnet50.tv_in1k"}
 """Backbones whose default weights at timm are not the ones wanted: torchvision's, here."""
@@ -111,6 +113,7 @@ class FeatureExtractor(nn.Module):
             self.backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
         self.requires_grad_(False)
         self.unfrozen_stages, self.trained_statistics = 0, False
+        self._folded: WeightCache[list[nn.Module]] = WeightCache(self.backbone.modules())
         self.eval()
         if str(weights) == "pretrained" and _weight_package(name):
             _check_known_features(self)
@@ -171,12 +174,19 @@ class FeatureExtractor(nn.Module):
         Returns:
             (B, C, rows, cols); (B, D, rows, cols) after the last stage.
         """
-        end = self.num_stages if end is None else end
-        if (first, end) == (0, self.num_stages):
+        stages = self.stages
+        end = len(stages) if end is None else end
+        if (first, end) == (0, len(stages)):
             return self.feature_map(maps)
-        for stage in self.stages[first:end]:
+        for stage in self._folded_stages(stages)[first:end]:
             maps = stage(maps)
         return maps
+
+    def _folded_stages(self, stages: list[nn.Module]) -> list[nn.Module]:
+        """The stages, without gradients with their batch norms folded."""
+        if torch.is_grad_enabled() or len(stages) == 1 or self.trained_statistics:
+            return stages
+        return self._folded.get(lambda: fold_batch_norms(stages))
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Features on their grid: (B, 3, S, S) -> (B, D, rows, cols)."""
@@ -185,6 +195,8 @@ class FeatureExtractor(nn.Module):
             with torch.no_grad():  # keeps no activations of the frozen stages for backward
                 maps = self.run_stages(images, 0, frozen)
             return self.run_stages(maps, frozen)
+        if self.num_stages > 1 and not torch.is_grad_enabled():
+            return nn.Sequential(*self._folded_stages(self.stages))(images)
         features = self.backbone.forward_features(images)
         if not isinstance(features, Tensor):
             raise ValueError("it gives several feature maps in place of one")

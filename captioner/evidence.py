@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.decoder import LSTMWithAttention
+from captioner.decoder import DecoderState, LSTMWithAttention
 from captioner.vocabulary import PAD_ID, START_ID
 
 
@@ -26,23 +26,23 @@ class Evidence(NamedTuple):
 
 def weigh(
     decoder: LSTMWithAttention,
-    features: Tensor,
+    photos: DecoderState,
     captions: Sequence[Sequence[Sequence[int]]],
-    mean_region: Tensor | None,
+    unseen: DecoderState | None,
 ) -> list[list[list[Evidence]]]:
     """Find the evidence for every word of captions, in one pass of the decoder.
 
     Args:
         decoder: an evaluating one.
-        features: (B, P, D) or (B, P, 2 D), of the photos.
+        photos: its initial state, of B rows.
         captions: for each photo, the token ids of its captions, without special tokens.
-        mean_region: of such width, which stands for a photo not seen; None if there is none.
+        unseen: its initial state for a photo that is not seen, of one row; None if there is none.
 
     Returns:
         For each photo, for each caption, the evidence for each word.
     """
     found = [[[Evidence(0.0, None) for _ in ids] for ids in own] for own in captions]
-    if decoder.pointing is None and mean_region is None:
+    if decoder.pointing is None and unseen is None:
         return found
     placed = [
         (photo, number, ids)
@@ -52,9 +52,10 @@ def weigh(
     ]
     if not placed:
         return found
-    device, twins = features.device, 1 if mean_region is None else 2
-    if mean_region is not None:
-        features = torch.cat([features, mean_region.expand_as(features)])
+    device, twins = photos.device, 1 if unseen is None else 2
+    if unseen is not None:
+        rows = torch.zeros(photos.num_rows, dtype=torch.long, device=device)
+        photos = photos.with_rows(unseen.select(rows))
     targets = pad_sequence(
         [torch.tensor(ids) for *_, ids in placed], batch_first=True, padding_value=PAD_ID
     )
@@ -63,7 +64,7 @@ def weigh(
     inputs = inputs.masked_fill(targets == PAD_ID, PAD_ID)
     photo_of_row = torch.tensor([photo for photo, *_ in placed], device=device)
     photo_of_row = torch.cat([photo_of_row + len(captions) * twin for twin in range(twins)])
-    output = decoder.predict(features, inputs, photo_of_row)
+    output = decoder.predict(photos, inputs, photo_of_row)
     chosen = targets[output.rows, output.steps]
     shares = output.logits.new_zeros(len(chosen))
     if output.mixture is not None:

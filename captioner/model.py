@@ -35,6 +35,7 @@ from captioner.search_tree import SearchTree
 from captioner.training_photos import TrainingPhotos
 from captioner.visualization import overlay
 from captioner.vocabulary import END_ID, SPECIALS, UNK_ID, Vocabulary
+from captioner.weight_cache import WeightCache
 
 MAX_WORDS = 200
 """Of a caption that is scored or whose regions are hidden."""
@@ -155,6 +156,9 @@ class ImageCaptioningModel(nn.Module):
         if config.photo_components:
             size = self.encoder.feature_size
             self.training_photos = TrainingPhotos(size, config.photo_components, classes)
+        self._unseen_state: WeightCache[DecoderState] = WeightCache(
+            [*self.decoder.modules(), *([self.training_photos] if self.training_photos else [])]
+        )
         self.connect_nouns()
 
     def connect_nouns(self) -> None:
@@ -336,12 +340,11 @@ class ImageCaptioningModel(nn.Module):
         features = self._encode_missing(photos)
         if not features:
             return []
-        found = self._search(features, options, self._prefix(options))
-        if options.num_captions == 1:
-            return self._captions([own[:1] for own in found], features)
+        state = self._begin(features)
+        found = self._search(state, options, self._prefix(options))
         return [
             _different(captions)[: options.num_captions]
-            for captions in self._captions(found, features)
+            for captions in self._captions(found, features, state)
         ]
 
     def generate_blind_caption(
@@ -380,8 +383,8 @@ class ImageCaptioningModel(nn.Module):
         options = self.check_options(options, **changes)
         if options.temperature:
             raise DecodingError("no_search_tree")
-        state, constraints = self._begin([self._features_of(photo)], options, self._prefix(options))
-        names = self.vocabulary.words
+        state = self._begin([self._features_of(photo)])
+        constraints, names = self._constraints(options, self._prefix(options)), self.vocabulary.words
         return trace_beam_search(self.decoder.step, state, options, constraints, names)
 
     @torch.inference_mode()
@@ -422,10 +425,11 @@ class ImageCaptioningModel(nn.Module):
             min_length=0,
             max_length=len(texts),
         )
-        features = self._features_of(photo)
+        features = [self._features_of(photo)]
+        state = self._begin(features)
         given = [*map(self.vocabulary.id_of, texts), END_ID]
-        found = self._search([features], options, given)
-        return self._captions(found, [features], texts)[0][0]
+        found = self._search(state, options, given)
+        return self._captions(found, features, state, texts)[0][0]
 
     @torch.inference_mode()
     def branch(
@@ -461,10 +465,11 @@ class ImageCaptioningModel(nn.Module):
         if position >= options.max_length:
             values = {"limit": options.max_length, "got": position}
             raise DecodingError("position_beyond_limit", values)
-        features = self._features_of(photo)
+        features = [self._features_of(photo)]
+        state = self._begin(features)
         texts = [*(w.text for w in caption.words[:position]), word]
-        found = self._search([features], options, map(self.vocabulary.id_of, texts))
-        return self._captions([found[0][:1]], [features])[0][0]
+        found = self._search(state, options, map(self.vocabulary.id_of, texts))
+        return self._captions([found[0][:1]], features, state)[0][0]
 
     @torch.inference_mode()
     def occlusion(self, photo: Photo | Features, caption: Caption) -> Occlusion:
@@ -531,20 +536,19 @@ class ImageCaptioningModel(nn.Module):
             raise CaptionError("foreign_word", {"word": foreign[0]})
         return [self.vocabulary.id_of(w.text) if w.known else UNK_ID for w in caption.words]
 
+    def _begin(self, features: Sequence[Features]) -> DecoderState:
+        """The decoder's state before the first word."""
+        return self.decoder.initial_state(torch.stack([part.regions for part in features]))
+
     def _search(
-        self, features: Sequence[Features], options: DecodingOptions, prefix: Iterable[int]
+        self, state: DecoderState, options: DecodingOptions, prefix: Iterable[int]
     ) -> list[list[Hypothesis]]:
         """Search for captions with a prefix, which is the whole caption if `<eos>` is its last."""
-        state, constraints = self._begin(features, options, prefix)
-        return search(self.decoder.step, state, options, constraints)
+        return search(self.decoder.step, state, options, self._constraints(options, prefix))
 
-    def _begin(
-        self, features: Sequence[Features], options: DecodingOptions, prefix: Iterable[int]
-    ) -> tuple[DecoderState, TokenConstraints]:
-        """The decoder's state before the first word, and what captions must keep to."""
+    def _constraints(self, options: DecodingOptions, prefix: Iterable[int]) -> TokenConstraints:
         banned = (self.vocabulary.id_of(word.lower()) for word in options.banned_words)
-        state = self.decoder.initial_state(torch.stack([part.regions for part in features]))
-        return state, TokenConstraints(tuple(prefix), tuple(banned))
+        return TokenConstraints(tuple(prefix), tuple(banned))
 
     def _prefix(self, options: DecodingOptions) -> list[int]:
         return [*map(self.vocabulary.id_of, self.vocabulary.tokenize(options.prefix))]
@@ -561,17 +565,22 @@ class ImageCaptioningModel(nn.Module):
         self,
         found: Sequence[Sequence[Hypothesis]],
         features: Sequence[Features],
+        state: DecoderState,
         texts: Sequence[str] | None = None,
     ) -> list[list[Caption]]:
-        """The hypotheses of each photo as captions; their words are the texts, if there are any."""
-        stacked = torch.stack([part.regions for part in features])
-        training, mean_region = self.training_photos, None
+        """The hypotheses of each photo as captions; their words are the texts, if there are any.
+
+        Args:
+            state: from `_begin`.
+        """
+        training, unseen = self.training_photos, None
         familiarities: list[float | None] = [None] * len(features)
         if training is not None:
-            mean_region = training.mean_region
+            stacked = torch.stack([part.regions for part in features])
             familiarities = self._familiarity(training, stacked).tolist()
+            unseen = self._unseen(training, len(features[0].regions))
         token_ids = [[hypothesis.token_ids for hypothesis in own] for own in found]
-        evidence = weigh(self.decoder, stacked, token_ids, mean_region)
+        evidence = weigh(self.decoder, state, token_ids, unseen)
         return [
             [
                 Caption(
@@ -587,6 +596,11 @@ class ImageCaptioningModel(nn.Module):
             ]
             for photo, own in enumerate(found)
         ]
+
+    def _unseen(self, training: TrainingPhotos, num_regions: int) -> DecoderState:
+        """The decoder's state before the first word of a photo that is not seen; one row."""
+        regions = training.mean_region.expand(1, num_regions, -1)
+        return self._unseen_state.get(lambda: self.decoder.initial_state(regions), num_regions)
 
     def pretrained_means(self, regions: Tensor) -> Tensor:
         """The mean region of each photo with features as pretrained, (B, P, ...) -> (B, D)."""

@@ -51,6 +51,9 @@ class PointingGate(nn.Module):
     nouns: Tensor  # (L, 2), the singular and the plural as columns of `words`
     noun_of_class: Tensor  # (C,)
     words: Tensor  # (U,), token ids, ascending
+    form_ids: Tensor  # (L, 2), token ids of the nouns
+    form_columns: Tensor  # (2 L,), the columns of all singulars, then of all plurals
+    inflected: Tensor  # (L,), 1.0 where the plural is another word than the singular
     sharpness: nn.Parameter  # (), logarithm of what the classifier's logits are multiplied by
     nameable: nn.Parameter  # (C,), how much seeing each class opens the gate, as a logit
 
@@ -86,7 +89,14 @@ class PointingGate(nn.Module):
         token_ids = token_ids.to(self.nameable.device)
         forms, noun_of_class = token_ids.unique(dim=0, return_inverse=True)
         words, nouns = forms.unique(return_inverse=True)
-        for name, table in (("words", words), ("nouns", nouns), ("noun_of_class", noun_of_class)):
+        for name, table in (
+            ("words", words),
+            ("nouns", nouns),
+            ("noun_of_class", noun_of_class),
+            ("form_ids", forms),
+            ("form_columns", nouns.T.flatten()),
+            ("inflected", (nouns[:, 0] != nouns[:, 1]).float()),
+        ):
             self.register_buffer(name, table, persistent=False)
 
     def open(self, logit: float) -> None:
@@ -99,61 +109,87 @@ class PointingGate(nn.Module):
         with torch.no_grad():
             self.gate.bias.fill_(-torch.inf)
 
-    def attend(self, alpha: Tensor, pretrained: Tensor) -> Tensor:
-        """Features where the decoder looks, with a little of the whole photo.
+    def attend(self, alpha: Tensor, class_logits: Tensor) -> Tensor:
+        """Class logits where the decoder looks, with a little of the whole photo.
+
+        These are the classifier's of the features there: both means are linear.
 
         Args:
             alpha: (N, P); N is a multiple of M.
-            pretrained: (M, P, D).
+            class_logits: (M, P, C), the classifier's of each region.
 
         Returns:
-            (N, D).
+            (N, C).
         """
-        alpha = (1 - WHOLE) * alpha.to(pretrained.dtype) + WHOLE / alpha.shape[1]
-        return torch.bmm(alpha.unflatten(0, (len(pretrained), -1)), pretrained).flatten(0, 1)
+        alpha = (1 - WHOLE) * alpha.to(class_logits.dtype) + WHOLE / alpha.shape[1]
+        return torch.bmm(alpha.unflatten(0, (len(class_logits), -1)), class_logits).flatten(0, 1)
 
     def names(self, token_ids: Tensor) -> Tensor:
         """Which nouns words (N,) are the singular or plural of, (N, L) bool."""
-        return (self.words[self.nouns] == token_ids.view(-1, 1, 1)).any(dim=2)
+        return (self.form_ids == token_ids.view(-1, 1, 1)).any(dim=2)
+
+    @property
+    def comparison(self) -> nn.Linear:
+        """The layer of the hidden state and the signs, in this order."""
+        layer = self.compare[0]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    @property
+    def hidden_weights(self) -> tuple[Tensor, Tensor]:
+        """Weight (1 + GATE_SIZE, H) and bias of the layer that makes `read` of the hidden state."""
+        of_hidden, _ = self.comparison.weight.tensor_split([-SIGNS], dim=1)
+        weight = torch.cat([self.plural.weight, of_hidden])
+        return weight, torch.cat([self.plural.bias, self.comparison.bias])
 
     def forward(self, logits: Tensor, seen: Tensor, hidden: Tensor, named: Tensor) -> Mixture:
         """Mix.
 
         Args:
             logits: (N, V), of the decoder's output layer.
-            seen: (N, D), from `attend`.
+            seen: (N, C), from `attend`.
             hidden: (N, H).
             named: (N, L) bool, nouns that were said before; they are not pointed to again.
         """
+        return self.mix(logits, seen, F.linear(hidden.float(), *self.hidden_weights), named)
+
+    def mix(self, logits: Tensor, seen: Tensor, read: Tensor, named: Tensor) -> Mixture:
+        """As `forward`.
+
+        Args:
+            read: (N, 1 + GATE_SIZE), what the layer of `hidden_weights` makes of the hidden state.
+        """
         vocabulary = logits.float().log_softmax(dim=1)
-        gate, read = self.point(vocabulary[:, self.words], seen, hidden, named)
+        said = vocabulary.index_select(1, self.words)
+        gate, pointed = self.point(said, seen, read, named)
         closed = F.logsigmoid(-gate)
-        logprobs = vocabulary + closed
-        mixed = torch.logaddexp(logprobs[:, self.words], read + F.logsigmoid(gate))
-        return Mixture(logprobs.index_copy(1, self.words, mixed), vocabulary, closed)
+        mixed = _log_add(said + closed, pointed + F.logsigmoid(gate))
+        logprobs = (vocabulary + closed).index_copy_(1, self.words, mixed)
+        return Mixture(logprobs, vocabulary, closed)
 
     def point(
-        self, said: Tensor, seen: Tensor, hidden: Tensor, named: Tensor
+        self, said: Tensor, seen: Tensor, read: Tensor, named: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Decide what is named, and with what weight.
 
         Args:
             said: (N, U), log-probabilities of `words` by the decoder's output layer.
-            seen, hidden, named: as `forward`.
+            seen, read, named: as `mix`.
 
         Returns:
             The gate, as a logit, (N, 1), and log-probabilities of `words`, (N, U), as seen.
         """
         classes, nouns = self.recognize(seen, named)
         signs = self._signs(said.float().exp(), nouns)
-        gate = self.gate(self.compare(torch.cat([hidden.float(), signs], dim=1))).float()
+        compared = F.linear(signs, self.comparison.weight[:, -SIGNS:]) + read[:, 1:]
+        gate = self.gate(self.compare[1](compared)).float()
         gate = gate + (classes @ self.nameable).unsqueeze(1)
-        plural = self.plural(hidden.float()).float().sigmoid()
         nouns = nouns / nouns.sum(dim=1, keepdim=True).clamp(min=LEAST)
-        forms = torch.cat([(1 - plural) * nouns, plural * nouns], dim=1)  # (N, 2 L)
-        read = nouns.new_zeros(len(nouns), len(self.words))
-        read = read.index_add(1, self.nouns.T.flatten(), forms)
-        return gate, read.clamp(min=torch.finfo(read.dtype).tiny).log()
+        plural = read[:, :1].float().sigmoid() * nouns
+        forms = torch.cat([nouns - plural, plural], dim=1)  # (N, 2 L)
+        pointed = nouns.new_zeros(len(nouns), len(self.words))
+        pointed = pointed.index_add(1, self.form_columns, forms)
+        return gate, pointed.clamp(min=torch.finfo(pointed.dtype).tiny).log()
 
     def recognize(self, seen: Tensor, named: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities of classes (N, C), and of nouns (N, L), 0 for those said before.
@@ -161,7 +197,7 @@ class PointingGate(nn.Module):
         Args:
             seen, named: as `forward`.
         """
-        classes = (self.sharpness.exp() * self.classifier(seen).float()).softmax(dim=1)
+        classes = (self.sharpness.exp() * seen.float()).softmax(dim=1)
         nouns = classes.new_zeros(len(classes), len(self.nouns))
         return classes, nouns.index_add(1, self.noun_of_class, classes) * ~named
 
@@ -172,22 +208,18 @@ class PointingGate(nn.Module):
             words: (N, U), their probabilities by the output layer.
             nouns: (N, L), their probabilities by the classifier.
         """
-        singular, plural = self.nouns.T
-        said = words[:, singular] + words[:, plural] * (singular != plural)  # (N, L)
+        singular, plural = words.index_select(1, self.form_columns).chunk(2, dim=1)
+        said = torch.addcmul(singular, plural, self.inflected)  # (N, L)
         mass = said.sum(dim=1, keepdim=True)
         best, place = nouns.topk(min(2, nouns.shape[1]), dim=1)
         best = F.pad(best, (0, 2 - best.shape[1]))
+        logs = torch.cat([best, mass, said.gather(1, place[:, :1])], dim=1).add(LEAST).log() / 4
         entropy = -(nouns * (nouns + LEAST).log()).sum(dim=1, keepdim=True)
         agreement = (said * nouns).sum(dim=1, keepdim=True) / (mass + LEAST)
-        return torch.cat(
-            [
-                best[:, :1],
-                (best + LEAST).log() / 4,
-                entropy / 4,
-                mass,
-                (mass + LEAST).log() / 4,
-                (said.gather(1, place[:, :1]) + LEAST).log() / 4,
-                agreement,
-            ],
-            dim=1,
-        )
+        signs = [best[:, :1], logs[:, :2], entropy / 4, mass, logs[:, 2:], agreement]
+        return torch.cat(signs, dim=1)
+
+
+def _log_add(first: Tensor, second: Tensor) -> Tensor:
+    """As torch.logaddexp, which on a CPU takes several times as long; one of each is finite."""
+    return torch.maximum(first, second) + (-(first - second).abs()).exp().log1p()

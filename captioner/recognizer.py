@@ -8,6 +8,8 @@ import copy
 from torch import Tensor, nn
 
 from captioner.encoder import FeatureExtractor
+from captioner.folding import fold_batch_norms
+from captioner.weight_cache import WeightCache
 
 
 class Recognizer(nn.Module):
@@ -34,6 +36,7 @@ class Recognizer(nn.Module):
             raise ValueError(f"no stages of {encoder.name} can be kept: it is not run in parts")
         self.num_stages = stages
         self.stages = nn.Sequential(*copy.deepcopy(encoder.stages[encoder.num_stages - stages :]))
+        self._folded: WeightCache[nn.Module] = WeightCache(self.stages.modules())
         self.requires_grad_(False)
         self.eval()
 
@@ -50,4 +53,5 @@ class Recognizer(nn.Module):
         Returns:
             (B, P, D), regions in reading order.
         """
-        return self.stages(maps).flatten(2).transpose(1, 2)
+        stages = self._folded.get(lambda: nn.Sequential(*fold_batch_norms(self.stages)))
+        return stages(maps).flatten(2).transpose(1, 2)

@@ -35,7 +35,10 @@ PLAIN = DecodingOptions(length_penalty=1.0, no_repeat_ngram=0)
 
 
 def run(script: Script, num_photos: int = 1, size: int = SIZE, **options: float):
+    """Search; all that a beam finds is wanted, unless the options say otherwise."""
     decoder = ScriptedDecoder(script, size)
+    if not options.get("diversity") and not options.get("temperature"):
+        options.setdefault("num_captions", options.get("beam_size", PLAIN.beam_size))
     chosen = replace(PLAIN, **options)  # pyright: ignore[reportArgumentType]
     return search(decoder, decoder.state(num_photos), chosen)
 
@@ -132,6 +135,7 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(
     options = replace(
         PLAIN,
         beam_size=100,
+        num_captions=100,
         max_length=max_length,
         min_length=min_length,
         length_penalty=length_penalty,
@@ -160,6 +164,17 @@ def test_stopping_early_changes_no_result(
     assert [[h.token_ids for h in hypotheses] for hypotheses in early] == [
         [h.token_ids for h in hypotheses] for hypotheses in patient
     ]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+def test_one_caption_alone_is_the_best_of_several(seed: int, length_penalty: float) -> None:
+    script = random_script(seed, SIZE)
+    chosen = {"beam_size": 4, "max_length": 7, "length_penalty": length_penalty}
+    alone, several = run(script, 3, num_captions=1, **chosen), run(script, 3, **chosen)
+    for one, best in zip(alone, several, strict=True):
+        assert [h.token_ids for h in one] == [best[0].token_ids]
+        assert one[0].score == best[0].score
 
 
 def test_a_search_stops_when_nothing_better_can_come() -> None:

@@ -44,8 +44,9 @@ def test_blind_is_the_probability_where_every_region_is_the_mean_region(pointing
     decoder = build_decoder(pointing)
     width = 2 * D if pointing else D
     features, mean_region = torch.randn(4, P, width), torch.randn(width)
-    found = weigh(decoder, features, CAPTIONS, mean_region)
     unseen = mean_region.expand(1, P, width)
+    begin = decoder.initial_state
+    found = weigh(decoder, begin(features), CAPTIONS, begin(unseen))
     for own, weighed in zip(CAPTIONS, found, strict=True):
         for ids, words in zip(own, weighed, strict=True):
             assert len(words) == len(ids)
@@ -58,7 +59,7 @@ def test_blind_is_the_probability_where_every_region_is_the_mean_region(pointing
 def test_recognized_is_the_gates_share_of_each_word_as_the_photo_is_seen() -> None:
     decoder = build_decoder()
     features = torch.randn(4, P, 2 * D)
-    found = weigh(decoder, features, CAPTIONS, None)
+    found = weigh(decoder, decoder.initial_state(features), CAPTIONS, None)
     shares: list[float] = []
     for photo, own in enumerate(CAPTIONS):
         for ids, words in zip(own, found[photo], strict=True):
@@ -69,7 +70,7 @@ def test_recognized_is_the_gates_share_of_each_word_as_the_photo_is_seen() -> No
                 state = step.state
                 logits = decoder.logits(state.hidden, state.context, embedded)
                 assert decoder.pointing is not None
-                seen = decoder.pointing.attend(step.alpha, state.pretrained)
+                seen = decoder.pointing.attend(step.alpha, state.class_logits)
                 mixture = decoder.pointing(logits, seen, state.hidden, state.named)
                 share = float(mixture.recognized(torch.tensor([token_id])))
                 assert word == Evidence(pytest.approx(share, abs=1e-5), None)
@@ -82,31 +83,36 @@ def test_recognized_is_the_gates_share_of_each_word_as_the_photo_is_seen() -> No
 @torch.inference_mode()
 def test_many_captions_of_photos_give_together_what_each_gives_alone(with_mean: bool) -> None:
     decoder = build_decoder()
-    features, mean_region = torch.randn(4, P, 2 * D), torch.randn(2 * D) if with_mean else None
-    together = weigh(decoder, features, CAPTIONS, mean_region)
+    begin = decoder.initial_state
+    features = torch.randn(4, P, 2 * D)
+    unseen = begin(torch.randn(2 * D).expand(1, P, -1)) if with_mean else None
+    together = weigh(decoder, begin(features), CAPTIONS, unseen)
     for photo, own in enumerate(CAPTIONS):
         for number, ids in enumerate(own):
-            ((alone,),) = weigh(decoder, features[photo : photo + 1], [[ids]], mean_region)
+            photo_alone = begin(features[photo : photo + 1])
+            ((alone,),) = weigh(decoder, photo_alone, [[ids]], unseen)
             for one, other in zip(together[photo][number], alone, strict=True):
                 assert_near(one, other)
 
 
 def test_without_a_gate_nothing_is_recognized_and_without_a_mean_region_nothing_is_blind() -> None:
     decoder = build_decoder(pointing=False)
+    begin = decoder.initial_state
     features = torch.randn(4, P, D)
     nothing = Evidence(0.0, None)
-    assert weigh(decoder, features, CAPTIONS, None) == [
+    assert weigh(decoder, begin(features), CAPTIONS, None) == [
         [[nothing] * len(ids) for ids in own] for own in CAPTIONS
     ]
-    words = weigh(decoder, features, CAPTIONS, torch.zeros(D))[3][1]
+    words = weigh(decoder, begin(features), CAPTIONS, begin(torch.zeros(1, P, D)))[3][1]
     assert [word.recognized for word in words] == [0, 0, 0]
     assert all(0 < (word.blind or 0) < 1 for word in words)
 
 
 @pytest.mark.parametrize("captions", [[], [[]], [[[]]]])
 def test_no_words_need_no_evidence(captions: list[list[list[int]]]) -> None:
-    features = torch.randn(len(captions), P, 2 * D)
-    assert weigh(build_decoder(), features, captions, torch.zeros(2 * D)) == captions
+    decoder = build_decoder()
+    state = decoder.initial_state(torch.randn(len(captions), P, 2 * D))
+    assert weigh(decoder, state, captions, state) == captions
 
 
 @pytest.fixture

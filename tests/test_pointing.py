@@ -41,15 +41,15 @@ def build_decoder(query: str = "before") -> LSTMWithAttention:
 
 
 def inputs(rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Logits, features seen, hidden states, and no noun named yet."""
+    """Logits, class logits where the decoder looks, hidden states, and no noun named yet."""
     named = torch.zeros(rows, len(PAIRS), dtype=torch.bool)
-    return torch.randn(rows, V), torch.randn(rows, D), torch.randn(rows, H), named
+    return torch.randn(rows, V), torch.randn(rows, C), torch.randn(rows, H), named
 
 
 @torch.no_grad()
 def noun_shares(gate: PointingGate, seen: Tensor, named: Tensor) -> dict[tuple[int, int], float]:
     """What one row's classes make of each noun, classes of a noun added up."""
-    classes = (gate.sharpness.exp() * (gate.classifier.weight @ seen + gate.classifier.bias)).exp()
+    classes = (gate.sharpness.exp() * seen).exp()
     shares = dict.fromkeys(PAIRS, 0.0)
     for number, pair in enumerate(map(tuple, IDS.tolist())):
         shares[pair] += float(classes[number] / classes.sum())
@@ -67,7 +67,7 @@ def test_the_mixture_is_the_formula_written_out_by_hand() -> None:
         mixture = gate(logits, seen, hidden, named)
         for row in range(4):
             said = logits[row].exp() / logits[row].exp().sum()
-            classes = (gate.sharpness.exp() * gate.classifier(seen[row])).softmax(dim=0)
+            classes = (gate.sharpness.exp() * seen[row]).softmax(dim=0)
             opening = float((gate.gate.bias + gate.nameable @ classes).sigmoid())
             shares = noun_shares(gate, seen[row], named[row])
             plural = float(gate.plural(hidden[row]).sigmoid())
@@ -131,9 +131,8 @@ def test_the_gate_decides_by_what_both_would_say_and_how_sure_they_are() -> None
         said = dict(
             zip(gate.words.tolist(), logits.softmax(dim=1)[0, gate.words].tolist(), strict=True)
         )
-        found: list[Tensor] = []
-        gate.compare.register_forward_hook(lambda _, given, __: found.append(given[0]))
-        gate.point(torch.tensor([list(said.values())]).log(), seen, hidden, named)
+        read = nn.functional.linear(hidden, *gate.hidden_weights)
+        found, _ = gate.point(torch.tensor([list(said.values())]).log(), seen, read, named)
         shares = torch.tensor(list(noun_shares(gate, seen[0], named[0]).values()))
     words = torch.tensor([said[5], said[7] + said[8], said[9] + said[6]])
     best, second = shares.sort(descending=True).values[:2]
@@ -147,15 +146,17 @@ def test_the_gate_decides_by_what_both_would_say_and_how_sure_they_are() -> None
         words[shares.argmax()].log() / 4,
         (words * shares).sum() / words.sum(),
     ]
-    wanted = torch.cat([hidden[0], torch.stack(signs)])
-    torch.testing.assert_close(found[0][0], wanted, atol=1e-3, rtol=1e-3)
+    wanted = gate.gate(gate.compare(torch.cat([hidden[0], torch.stack(signs)])))
+    wanted = wanted + seen.mul(gate.sharpness.exp()).softmax(dim=1) @ gate.nameable
+    torch.testing.assert_close(found[0], wanted, atol=1e-3, rtol=1e-3)
 
 
 def test_a_noun_whose_plural_is_its_singular_has_the_share_of_both() -> None:
     gate = build_gate()
     _, seen, hidden, named = inputs(3)
     with torch.no_grad():
-        _, read = gate.point(torch.zeros(3, 5), seen, hidden, named)
+        given = nn.functional.linear(hidden, *gate.hidden_weights)
+        _, read = gate.point(torch.zeros(3, 5), seen, given, named)
         _, nouns = gate.recognize(seen, named)
         plural = gate.plural(hidden).sigmoid().squeeze(1)
     columns = {word: column for column, word in enumerate(gate.words.tolist())}
@@ -171,6 +172,7 @@ def test_a_single_noun_can_be_pointed_to(ids: list[list[int]]) -> None:
     gate = PointingGate(D, H, len(ids))
     gate.set_nouns(torch.tensor(ids))
     logits, seen, hidden, _ = inputs(2)
+    seen = seen[:, : len(ids)]
     for named in (False, True):
         mixture = gate(logits, seen, hidden, torch.full((2, 1), named))
         assert mixture.logprobs.isfinite().all()
@@ -181,7 +183,8 @@ def test_the_share_that_was_read_off_the_photo_is_the_gates_part_of_the_probabil
     logits, seen, hidden, named = inputs(4)
     with torch.no_grad():
         mixture = gate(logits, seen, hidden, named)
-        opening, read = gate.point(mixture.vocabulary[:, gate.words], seen, hidden, named)
+        given = nn.functional.linear(hidden, *gate.hidden_weights)
+        opening, read = gate.point(mixture.vocabulary[:, gate.words], seen, given, named)
         for column, word in enumerate(gate.words.tolist()):
             part = opening.sigmoid().squeeze(1) * read[:, column].exp()
             wanted = part / mixture.logprobs[:, word].exp()
@@ -199,11 +202,11 @@ def test_a_share_stays_from_0_to_1_where_rounding_would_leave_that() -> None:
 
 
 def test_where_the_decoder_looks_is_weighed_with_a_little_of_the_whole() -> None:
-    pretrained = torch.randn(2, P, D)
+    class_logits = torch.randn(2, P, C)
     alpha = torch.rand(6, P).softmax(dim=1)
-    seen = build_gate().attend(alpha, pretrained)
+    seen = build_gate().attend(alpha, class_logits)
     for row in range(6):
-        photo = pretrained[row // 3]
+        photo = class_logits[row // 3]
         wanted = 0.75 * (alpha[row] @ photo) + 0.25 * photo.mean(dim=0)
         torch.testing.assert_close(seen[row], wanted)
 
@@ -224,11 +227,8 @@ def test_gradients_reach_all_of_the_gate_and_none_of_the_classifier() -> None:
 def test_a_gate_learns_to_open_where_the_vocabulary_lacks_the_noun() -> None:
     gate = PointingGate(D, H, C)
     gate.set_nouns(IDS)
-    with torch.no_grad():
-        gate.classifier.weight.copy_(6 * torch.eye(C, D))
-        gate.classifier.bias.zero_()
     classes = torch.arange(64) % C
-    seen = nn.functional.one_hot(classes, D).float()
+    seen = 6.0 * nn.functional.one_hot(classes, C)
     noun = torch.arange(64) // C % 2 == 0  # else the next word is no noun
     hidden = torch.where(noun, 1.0, -1.0).unsqueeze(1) * torch.ones(64, H)
     targets = torch.where(noun, IDS[classes, 0], 4)
@@ -289,7 +289,7 @@ def pointed(decoder: LSTMWithAttention, state: DecoderState, word: int) -> Tenso
     """The probability (N, L) of each noun as seen, after a word."""
     after = decoder.step(torch.full((state.num_rows,), word), state)
     assert decoder.pointing is not None
-    seen = decoder.pointing.attend(after.alpha, after.state.pretrained)
+    seen = decoder.pointing.attend(after.alpha, after.state.class_logits)
     return decoder.pointing.recognize(seen, after.state.named)[1]
 
 
@@ -322,7 +322,7 @@ def test_what_was_named_stays_with_its_row() -> None:
     assert step.cut(1).named.tolist() == wanted
     last = step.select(torch.tensor([5, 1, 3]))
     assert last.named.tolist() == [[False, True, True], [True, True, False], [False, False, True]]
-    assert torch.equal(last.pretrained, one_each.pretrained[[2, 0, 1]])
+    assert torch.equal(last.class_logits, one_each.class_logits[[2, 0, 1]])
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])
@@ -352,7 +352,7 @@ def test_a_decoder_without_a_gate_has_nothing_of_one() -> None:
     decoder = LSTMWithAttention(V, D, 10, H, 8, deep_output=True).eval()
     state = decoder.initial_state(torch.randn(2, P, D))
     assert state.named.shape == (2, 0)
-    assert state.pretrained.shape == (2, P, 0)
+    assert state.class_logits.shape == (2, P, 0)
     output = decoder.predict(torch.randn(2, P, D), padded([[4], [5]]), torch.arange(2))
     assert output.mixture is None
 
@@ -360,7 +360,7 @@ def test_a_decoder_without_a_gate_has_nothing_of_one() -> None:
 def test_a_gate_opened_wider_names_more() -> None:
     gate = PointingGate(feature_size=4, hidden_size=3, classes=2)
     gate.set_nouns(torch.tensor([[4, 5], [6, 7]]))
-    logits, seen, hidden = torch.randn(1, 9), torch.randn(1, 4), torch.randn(1, 3)
+    logits, seen, hidden = torch.randn(1, 9), torch.randn(1, 2), torch.randn(1, 3)
     named = torch.zeros(1, 2, dtype=torch.bool)
     before = gate(logits, seen, hidden, named).closed
     gate.open(2.0)

@@ -132,7 +132,7 @@ class Words(NamedTuple):
     targets: Tensor  # (W,), token ids
     logprobs: Tensor  # (W,), of the targets by the output layer
     said: Tensor  # (W, U), of the pointing gate's words by the output layer, log-probabilities
-    seen: Tensor  # (W, D), see `PointingGate.attend`
+    seen: Tensor  # (W, C), see `PointingGate.attend`
     hidden: Tensor  # (W, H)
     named: Tensor  # (W, L) bool, nouns said before
     photos: Tensor  # (W,), index of the photo
@@ -194,7 +194,8 @@ def predict(pointing: PointingGate, words: Words, hiding: Tensor) -> Predictions
         said = (said - left.unsqueeze(1)).masked_fill(hidden, WORST)
         unsaid = is_noun & hidden.gather(1, columns.unsqueeze(1)).squeeze(1)
         logprobs = (logprobs - left).masked_fill(unsaid, WORST)
-    gate, read = pointing.point(said, words.seen.float(), words.hidden.float(), words.named)
+    hidden = F.linear(words.hidden.float(), *pointing.hidden_weights)
+    gate, read = pointing.point(said, words.seen.float(), hidden, words.named)
     gate = gate.squeeze(1)
     pointed = read.gather(1, columns.unsqueeze(1)).squeeze(1) + F.logsigmoid(gate)
     mixed = logprobs + F.logsigmoid(-gate)
