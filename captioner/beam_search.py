@@ -114,7 +114,10 @@ class _Considered(NamedTuple):
 
 
 class Beams:
-    """The hypotheses of B photos, in G beams of K for each photo: N = B * G * K rows."""
+    """The hypotheses of B photos, in G beams of K for each photo: N = B * G * K rows.
+
+    Photos whose beams are done are dropped, and B is the number of those left.
+    """
 
     def __init__(
         self,
@@ -135,8 +138,8 @@ class Beams:
         photos = torch.arange(num_photos, device=device)
         self.initial_rows = photos.repeat_interleave(self.groups * self.size)  # (N,)
         self.token_ids = torch.empty(len(self.initial_rows), 0, dtype=torch.long, device=device)
-        self.starts = photos.view(-1, 1, 1) * (self.groups * self.size)
-        """The first row of each photo."""
+        self.photos = [*range(num_photos)]
+        """The photos left."""
         self.totals = torch.full(shape, -torch.inf, device=device)
         self.totals[:, :, 0] = 0.0  # a beam starts as equal hypotheses: only one is extended
         self.diversity_penalty = torch.zeros(shape, device=device)
@@ -158,7 +161,7 @@ class Beams:
             length: tokens before this one.
 
         Returns:
-            The row (N,) that each row extends; None when all beams are done.
+            The row that each row of the photos left extends; None when all beams are done.
         """
         picked = self._pick(logprobs, length)
         if self.traced:
@@ -166,26 +169,32 @@ class Beams:
             self._trace(totals, parents, tokens, logprobs)
         totals, penalty, parents, tokens = (part[:, :, : self.size] for part in picked)  # (B, G, K)
         ended = (totals > -torch.inf) & (tokens == END_ID)
-        for photo, group, beam in ended.nonzero().tolist():
-            row = int(parents[photo, group, beam])
+        for place, group, beam in ended.nonzero().tolist():
+            row = int(parents[place, group, beam])
             ending = record.choice(row, END_ID, float(logprobs[row, END_ID]))
-            total = float(totals[photo, group, beam])
-            self._finish(photo, group, self._trace_back(row), ending, total)
+            total = float(totals[place, group, beam])
+            self._finish(place, group, self._trace_back(row), ending, total)
         at_limit = length == self.options.max_length
-        for photo, group in self._stopped(totals, at_limit):
-            if not self.finished[photo][group]:
-                beam = int(self.totals[photo, group].argmax())
-                total = float(self.totals[photo, group, beam])
-                row = (photo * self.groups + group) * self.size + beam
-                self._finish(photo, group, self._trace_back(row), None, total)
-        self.totals, self.diversity_penalty = totals.masked_fill(ended, -torch.inf), penalty
-        best = self.totals.amax(dim=2).tolist()
-        for photo, beams in enumerate(self.finished):
-            for group, hypotheses in enumerate(beams):
-                if self._is_settled(hypotheses, best[photo][group]):
-                    self.totals[photo, group] = -torch.inf
-        if at_limit or bool((self.totals == -torch.inf).all()):
+        for place, group in self._stopped(totals, at_limit):
+            if not self._beam(place, group):
+                beam = int(self.totals[place, group].argmax())
+                total = float(self.totals[place, group, beam])
+                row = (place * self.groups + group) * self.size + beam
+                self._finish(place, group, self._trace_back(row), None, total)
+        totals = totals.masked_fill(ended, -torch.inf)
+        for place, bests in enumerate(totals.amax(dim=2).tolist()):
+            for group, best in enumerate(bests):
+                if self._is_settled(self._beam(place, group), best):
+                    totals[place, group] = -torch.inf
+        left = (totals > -torch.inf).any(dim=2).any(dim=1).nonzero().squeeze(1)
+        if at_limit or not len(left):
             return None
+        if len(left) < len(self.photos):
+            self.photos = [self.photos[place] for place in left.tolist()]
+            totals, penalty, parents, tokens = (
+                part.index_select(0, left) for part in (totals, penalty, parents, tokens)
+            )
+        self.totals, self.diversity_penalty = totals, penalty
         rows, tokens = parents.flatten(), tokens.flatten()
         chosen = logprobs[rows, tokens].tolist()
         self.history.append(_Extension(record, rows.tolist(), tokens.tolist(), chosen))
@@ -233,13 +242,14 @@ class Beams:
 
         Each (B, G, K), or (B, G, 2 K) if they are traced: those that are kept, and the next.
         """
-        num_photos, vocab_size = len(self.finished), logprobs.shape[1]
+        num_photos, vocab_size = len(self.photos), logprobs.shape[1]
         candidates = self.totals.unsqueeze(3) + logprobs.view(*self.totals.shape, vocab_size)
         count = 2 * self.size if self.traced else self.size
+        starts = torch.arange(num_photos, device=logprobs.device) * (self.groups * self.size)
         if not self.options.diversity:
             totals, places = candidates.flatten(2).topk(count, dim=2)
             beams = places.div(vocab_size, rounding_mode="floor")
-            parents = beams + self.starts
+            parents = beams + starts.view(-1, 1, 1)
             return totals, torch.zeros_like(totals), parents, places - beams * vocab_size
         counts = logprobs.new_zeros(num_photos, 1, vocab_size)  # uses by the groups before
         picked: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -249,7 +259,7 @@ class Beams:
             places = (candidates[:, group] - penalty).flatten(1).topk(count, dim=1).indices
             totals = candidates[:, group].flatten(1).gather(1, places)
             beams, tokens = places.div(vocab_size, rounding_mode="floor"), places % vocab_size
-            parents = beams + self.starts[:, 0] + group * self.size
+            parents = beams + starts.unsqueeze(1) + group * self.size
             picked.append((totals, penalty.flatten(1).gather(1, places), parents, tokens))
             if length >= len(self.constraints.prefix):
                 kept, alive = tokens[:, : self.size], totals[:, : self.size] > -torch.inf
@@ -266,21 +276,25 @@ class Beams:
         self.considered.append([[*map(_Considered, *columns)] for columns in beams])
 
     def _stopped(self, totals: Tensor, at_limit: bool) -> list[tuple[int, int]]:
-        """The photos and groups that were live before this step and cannot be extended."""
+        """The places and groups that were live before this step and cannot be extended."""
         live = (self.totals > -torch.inf).any(dim=2)
         stopped = live if at_limit else live & ~(totals > -torch.inf).any(dim=2)
-        return [(photo, group) for photo, group in stopped.nonzero().tolist()]
+        return [(place, group) for place, group in stopped.nonzero().tolist()]
+
+    def _beam(self, place: int, group: int) -> list[Hypothesis]:
+        """What a beam has finished; of the photo at a place among those left."""
+        return self.finished[self.photos[place]][group]
 
     def _finish(
         self,
-        photo: int,
+        place: int,
         group: int,
         choices: Sequence[Choice],
         ending: Choice | None,
         total: float,
     ) -> None:
         hypothesis = Hypothesis.of(choices, ending, total, self.options.length_penalty)
-        self.finished[photo][group].append(hypothesis)
+        self._beam(place, group).append(hypothesis)
 
     def _is_settled(self, finished: Sequence[Hypothesis], best_total: float) -> bool:
         """Whether no live hypothesis can still enter the result: its log-probability never rises,

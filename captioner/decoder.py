@@ -53,16 +53,27 @@ class DecoderState(NamedTuple):
         """Where the decoder computes."""
         return self.hidden.device
 
+    def repeated(self, photos: int) -> "DecoderState":
+        """The state, of one photo, for this many photos like it."""
+        return DecoderState._make(tensor.expand(photos, *tensor.shape[1:]) for tensor in self)
+
     def with_rows(self, other: "DecoderState") -> "DecoderState":
         """The rows of both; as many share a row of memory in each."""
         return DecoderState._make(torch.cat(pair) for pair in zip(self, other, strict=True))
 
     def select(self, rows: Tensor) -> "DecoderState":
-        """The state with its rows reordered, repeated or dropped, as `rows` (N',) says."""
+        """The state with its rows reordered, repeated or dropped, as `rows` (N',) says.
+
+        Memory is copied only where photos are dropped, or rows of a photo are no longer together.
+        """
         shared = len(self.hidden) // len(self.memory)
         own = [tensor.index_select(0, rows) for tensor in self[:OWN]]
-        read = [tensor.index_select(0, rows // shared) for tensor in self[OWN:]]
-        return DecoderState._make([*own, *read])
+        photos, counts = (rows // shared).unique_consecutive(return_counts=True)
+        if len(set(counts.tolist())) > 1:
+            photos = rows // shared
+        if photos.tolist() == [*range(len(self.memory))]:
+            return DecoderState._make([*own, *self[OWN:]])
+        return DecoderState._make([*own, *(memory.index_select(0, photos) for memory in self[OWN:])])
 
     def cut(self, rows: int) -> "DecoderState":
         """The state of the first `rows` of the rows that share each row of memory."""

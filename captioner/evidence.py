@@ -54,8 +54,7 @@ def weigh(
         return found
     device, twins = photos.device, 1 if unseen is None else 2
     if unseen is not None:
-        rows = torch.zeros(photos.num_rows, dtype=torch.long, device=device)
-        photos = photos.with_rows(unseen.select(rows))
+        photos = photos.with_rows(unseen.repeated(photos.num_rows))
     targets = pad_sequence(
         [torch.tensor(ids) for *_, ids in placed], batch_first=True, padding_value=PAD_ID
     )
