@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from captioner.bundled import BUNDLED
 from captioner.checkpoint_files import (
     CHECKPOINT_FILES,
     CONFIG_FILE,
@@ -50,10 +51,6 @@ MAX_PARAMETERS, MAX_REGIONS = 1_000_000_000, 4096
 CARD_FILE = "README.md"
 MAY_STAND_ALONE = {CARD_FILE, ".gitignore"}
 """Files of a folder that is going to be a checkpoint."""
-PACKAGE = Path(__file__).resolve().parent
-INSTALLED, CLONED = PACKAGE / "released", PACKAGE.parent / "checkpoints"
-"""Where the released checkpoint is: of an installed package, and in a clone of the repository."""
-BUNDLED = INSTALLED if INSTALLED.is_dir() else CLONED
 HUB_ERRORS = (HTTPError, OSError, RuntimeError)
 """What huggingface_hub raises when the Hub refuses, cannot be reached, or breaks off."""
 

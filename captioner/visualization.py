@@ -1,17 +1,23 @@
-"""Attention on photos: overlays, contact sheets, animations. Knows captions; knows no model."""
+"""Attention on photos: overlays, contact sheets, animations. Knows captions; knows no model.
+
+Matplotlib is imported on first use: most programs that import this draw nothing.
+"""
+
+from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from captioner.captions import Caption, Word
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHEET_COLUMNS = 5
 SHEET_INCHES = 2.4
@@ -74,6 +80,8 @@ def overlay(
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be from 0 to 1, got {opacity}")
+    import matplotlib as mpl
+
     if colormap != SPOTLIGHT and colormap not in mpl.colormaps:
         raise ValueError(f"colormap must be a name matplotlib knows or spotlight, got {colormap!r}")
     heat = heat_map(alpha, image.size)
@@ -97,6 +105,8 @@ def attention_sheet(
     Returns:
         A figure of matplotlib, to be saved with `savefig` as PNG, PDF or SVG.
     """
+    from matplotlib.figure import Figure
+
     pictures = [("", image)]
     for word in caption.words:
         title = f"{word.text}  {word.probability:.0%}"
@@ -250,6 +260,8 @@ def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
 
 @cache
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    import matplotlib as mpl
+
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     path = Path(mpl.get_data_path()) / "fonts" / "ttf" / name
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

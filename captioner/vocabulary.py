@@ -1,14 +1,19 @@
-"""Text to words to token ids, and back. Knows nothing of images or networks."""
+"""Text to words to token ids, and back. Knows nothing of images or networks.
+
+NLTK is imported on first use: captions can be read and sent without it.
+"""
+
+from __future__ import annotations
 
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
-
-from nltk import MWETokenizer, word_tokenize
-from nltk.tokenize.treebank import TreebankWordDetokenizer
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from captioner.checks import short
+
+if TYPE_CHECKING:
+    from nltk import MWETokenizer
 
 PAD, START, END, UNK = "<pad>", "<sos>", "<eos>", "<unk>"
 SPECIALS = (PAD, START, END, UNK)
@@ -30,6 +35,8 @@ def tokenize(text: str, keep_punctuation: bool = True) -> list[str]:
         text: one caption.
         keep_punctuation: keep tokens that hold no letter and no digit, such as "." or "''".
     """
+    from nltk import word_tokenize
+
     words = word_tokenize(text.lower(), preserve_line=True)
     if keep_punctuation:
         return words
@@ -38,6 +45,8 @@ def tokenize(text: str, keep_punctuation: bool = True) -> list[str]:
 
 def detokenize(words: Sequence[str]) -> str:
     """Join words into a caption a person reads."""
+    from nltk.tokenize.treebank import TreebankWordDetokenizer
+
     return TreebankWordDetokenizer().detokenize(list(words))
 
 
@@ -123,7 +132,7 @@ class Vocabulary:
         min_frequency: int = 2,
         keep_punctuation: bool = True,
         phrases: Sequence[str] = (),
-    ) -> "Vocabulary":
+    ) -> Vocabulary:
         """Collect the words seen at least `min_frequency` times, most frequent first.
 
         Tokens that are not words (see `is_word`) are left out.
@@ -187,7 +196,7 @@ class Vocabulary:
         return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Vocabulary":
+    def from_json(cls, data: dict[str, Any]) -> Vocabulary:
         """Read what `to_json` gave.
 
         Raises:
@@ -206,6 +215,8 @@ class Vocabulary:
 
 def _phrase_tokenizer(words: Iterable[str]) -> MWETokenizer:
     """Joins the words of phrases, of which there may be none."""
+    from nltk import MWETokenizer
+
     return MWETokenizer([word.split(" ") for word in words if " " in word], separator=" ")
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import QUEUE_LENGTH, build_demo, serve, stop
+from app import QUEUE_LENGTH
 from captioner import Caption, DecodingOptions, Ending, Features, Occlusion, Word, load_image
 from captioner.errors import PhotoError
 from captioner.page import CaptionService, Line, VisitorFiles
+from captioner.page.demo import build_demo, serve, stop
 from captioner.photo_reader import PhotoReader
 from captioner.search_tree import Candidate, SearchTree
 
@@ -131,7 +132,7 @@ def answering(model: Any) -> Iterator[CaptionService]:
         return Path(path).read_bytes()
 
     with Line() as line:
-        yield CaptionService(model, read, load_image, line)
+        yield CaptionService(lambda: model, read, load_image, line)
 
 
 @contextmanager
@@ -152,17 +153,17 @@ def serving(
         with VisitorFiles(files) as own_files, serving(model, own_files, **settings) as address:
             yield address
         return
-    places = settings.get("queue_length", QUEUE_LENGTH)
+    places = settings.pop("queue_length", QUEUE_LENGTH)
     with (
         pytest.MonkeyPatch.context() as patch,
         PhotoReader(seconds=photo_seconds) as reader,
         Line(places) as line,
     ):
         patch.setenv("GRADIO_TEMP_DIR", str(files.uploads))
-        service = CaptionService(model, files.read, reader.read, line)
-        demo = build_demo(service, files, model.grid)
+        service = CaptionService(lambda: model, files.read, reader.read, line)
+        demo = build_demo(service, files)
         try:
-            yield serve(demo, files, line, quiet=True, **settings).rstrip("/")
+            yield serve(demo, files, line, places, quiet=True, **settings).rstrip("/")
         finally:
             stop(demo)
 

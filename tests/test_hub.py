@@ -539,22 +539,12 @@ def test_names_on_the_hub_are_told_from_others(
     assert split_hub_name(text) == parts
 
 
-def test_the_page_takes_a_name(hub: Hub, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_takes_a_name(hub: Hub, checkpoint: Path) -> None:
     import app
 
     hub.put(REPO, files_of(checkpoint))
-    models: list[ImageCaptioningModel] = []
-
-    def stop_here(model: ImageCaptioningModel, *_: object) -> None:
-        models.append(model)
-        sys.exit()
-
-    monkeypatch.setattr(app, "CaptionService", stop_here)
-    for name in ("first_signal", "log_to_stderr"):  # this process keeps its own ways
-        monkeypatch.setattr(app, name, lambda: None)
-    with pytest.raises(SystemExit):
-        app.main(["--checkpoint", REPO])
-    assert models[0].vocabulary.words == load_model(checkpoint).vocabulary.words
+    model = app.load_model(app.parse_args(["--checkpoint", REPO]))
+    assert model.vocabulary.words == load_model(checkpoint).vocabulary.words
 
 
 def test_the_command_lines_find_hub_and_token_where_huggingface_hub_does(

@@ -1,11 +1,14 @@
 """What importing the library brings in, and what it says: little, and nothing."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from captioner.startup import rare_collections
 
 ROOT = Path(__file__).parent.parent
 OPTIONAL = {"captioner.page"}
@@ -78,6 +81,37 @@ assert not found, found
 assert captioner.load_image is captioner.images.load_image
 """
     assert run_python(code) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import captioner", {"numpy", "PIL", "torch"}),
+        ("import captioner.checkpoint", {"gradio", "matplotlib", "nltk", "pandas"}),
+        ("import app; app.parse_args([])", {"gradio", "torch"}),
+        ("import captioner.page.demo", {"torch", "timm", "matplotlib", "nltk"}),
+    ],
+)
+def test_what_takes_long_to_import_is_not_imported_before_it_is_needed(
+    code: str, unwanted: set[str]
+) -> None:
+    """The page is served before torch is imported, and usage errors come before either."""
+    checked = (
+        f"import sys; {code}; found = {unwanted!r} & sys.modules.keys(); assert not found, found"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", checked], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_collections_are_rare_for_a_while_and_then_as_before() -> None:
+    before = gc.get_threshold()
+    with rare_collections():
+        assert gc.get_threshold()[0] > before[0]
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
 
 
 def test_public_names_are_found_on_first_use_and_others_are_not() -> None:

@@ -2,7 +2,6 @@
 
 import html
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ for (const section of element.querySelectorAll("section")) {
 }
 """
 
+GRID = 6
+"""Rows and columns of the regions as drawn; the model's own are not known before it is loaded."""
 BOXES = {"about_encoder": (138, 26), "about_attention": (266, 144), "about_lstm": (138, 144)}
 """Corners of the parts in the picture."""
 ARROWS = (
@@ -34,17 +35,16 @@ ARROWS = (
 )
 
 
-def about_section(report: Path, grid: Sequence[int], **settings: Any) -> gr.HTML:
+def about_section(report: Path, **settings: Any) -> gr.HTML:
     """Write the section, in the languages of which a browser shows its own.
 
     Args:
         report: the scores as `train evaluate` wrote them, where there is such a file.
-        grid: rows and columns of the regions.
         **settings: more of gr.HTML's.
     """
     scores = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None
     sections = [
-        f'<section lang="{language}">{_section(language, scores, grid)}</section>'
+        f'<section lang="{language}">{_section(language, scores)}</section>'
         for language in LANGUAGES
     ]
     return gr.HTML(
@@ -55,11 +55,11 @@ def about_section(report: Path, grid: Sequence[int], **settings: Any) -> gr.HTML
     )
 
 
-def _section(language: str, report: dict[str, Any] | None, grid: Sequence[int]) -> str:
+def _section(language: str, report: dict[str, Any] | None) -> str:
     texts = read_texts(language)
 
     def say(key: str, **values: Any) -> str:
-        return html.escape(texts[key].format(rows=grid[0], cols=grid[1], **values))
+        return html.escape(texts[key].format(**values))
 
     def part(name: str, more: str = "") -> str:
         return f"<h3>{say(f'about_{name}')}</h3><p>{say(f'about_{name}_text')}</p>{more}"
@@ -67,7 +67,7 @@ def _section(language: str, report: dict[str, Any] | None, grid: Sequence[int]) 
     scores = f"<h3>{say('about_scores')}</h3>{_scores(say, report)}"
     return (
         f"<h2>{say('about_title')}</h2><div class='parts'>"
-        f"<div>{part('how', _picture(say, grid))}</div>"
+        f"<div>{part('how', _picture(say))}</div>"
         f"<div>{part('trained')}{scores}{part('wrong')}</div></div>"
     )
 
@@ -101,10 +101,9 @@ def _interval(measured: dict[str, float]) -> str:
     return f"{measured['value']:.1f} ± {half:.1f}"
 
 
-def _picture(say: Any, grid: Sequence[int]) -> str:
-    rows, cols = grid
-    lines = [f"M{272 + 100 * col / cols:.1f} 14v72" for col in range(1, cols)]
-    lines += [f"M272 {14 + 72 * row / rows:.1f}h100" for row in range(1, rows)]
+def _picture(say: Any) -> str:
+    lines = [f"M{272 + 100 * line / GRID:.1f} 14v72" for line in range(1, GRID)]
+    lines += [f"M272 {14 + 72 * line / GRID:.1f}h100" for line in range(1, GRID)]
     boxes = "".join(
         f'<rect x="{x}" y="{y}" width="106" height="44" rx="8"/>'
         f'<text x="{x + 53}" y="{y + 27}">{say(key)}</text>'
@@ -112,9 +111,9 @@ def _picture(say: Any, grid: Sequence[int]) -> str:
     )
     arrows = "".join(f'<path class="arrow" d="{line}"/>' for line in ARROWS)
     hot = (
-        f'<rect class="hot" x="{272 + 100 * (cols // 2) / cols:.1f}" '
-        f'y="{14 + 72 * (rows // 2) / rows:.1f}" '
-        f'width="{100 / cols:.1f}" height="{72 / rows:.1f}"/>'
+        f'<rect class="hot" x="{272 + 100 * (GRID // 2) / GRID:.1f}" '
+        f'y="{14 + 72 * (GRID // 2) / GRID:.1f}" '
+        f'width="{100 / GRID:.1f}" height="{72 / GRID:.1f}"/>'
     )
     return (
         f'<svg viewBox="0 0 386 236" role="img" aria-label="{say("about_picture")}">'

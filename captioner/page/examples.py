@@ -5,6 +5,7 @@ import logging
 import shutil
 import tempfile
 import threading
+from concurrent.futures import CancelledError
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def start_examples(
             text = json.dumps(examples, default=str, separators=(",", ":"))
             unfinished.write_text(text, encoding="utf-8")
             unfinished.replace(file)
+        except CancelledError:  # the server stops
+            return
         except Exception:  # the page works without them
             if not service.is_closed:
                 log.exception("the example photos could not be captioned")

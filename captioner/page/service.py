@@ -5,6 +5,8 @@ with an error, never a fault. A photo is encoded once for all requests about it,
 wait are encoded and captioned as a batch.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import hashlib
@@ -17,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -25,7 +27,6 @@ from PIL import Image
 from captioner.captions import Caption, Occlusion
 from captioner.errors import PhotoError
 from captioner.images import Photo
-from captioner.model import Features
 from captioner.options import DecodingOptions
 from captioner.page.components import COLOUR_MAPS, View, Waiting
 from captioner.page.errors import PageError, error_data
@@ -33,6 +34,9 @@ from captioner.page.line import Job, Line, LineFullError, Ticket
 from captioner.page.request_log import BUSY, FAULT, LEFT, OK, REFUSED, log_request
 from captioner.search_tree import SearchTree
 from captioner.visualization import SPOTLIGHT, animate, save_animation
+
+if TYPE_CHECKING:  # so that the page is served before torch is imported
+    from captioner.model import Features
 
 NUM_CAPTIONS = 3
 """Found with the first; as many as the default beam holds, so they cost nothing more."""
@@ -101,7 +105,7 @@ class CaptionService:
 
     def __init__(
         self,
-        model: Captioner,
+        model: Callable[[], Captioner],
         read: Callable[[str], bytes],
         decode: Callable[[bytes], Image.Image],
         line: Line,
@@ -109,11 +113,12 @@ class CaptionService:
         """Make them of their parts.
 
         Args:
+            model: gives the model, once it is loaded.
             read: gives the content of the file that a request names; raises PhotoError.
             decode: turns that into upright RGB; raises PhotoError.
             line: in which requests wait for the model.
         """
-        self._model, self._read, self._decode, self._line = model, read, decode, line
+        self._get_model, self._read, self._decode, self._line = model, read, decode, line
         self._seen: OrderedDict[bytes, Features] = OrderedDict()
         self._lock = Lock()
         self._kinds: dict[str, Callable[[str | None, dict[str, Any]], Job | dict[str, Any]]] = {
@@ -125,6 +130,10 @@ class CaptionService:
             "score": self._score,
             "tree": self._tree,
         }
+
+    @property
+    def _model(self) -> Captioner:
+        return self._get_model()
 
     @property
     def is_closed(self) -> bool:
@@ -166,7 +175,7 @@ class CaptionService:
     def view(self, path: str) -> View:
         """The last of `views`, for those that can wait for it."""
         try:
-            return self._line.enter(partial(self._view, path)).result.result()
+            return self._enter(partial(self._view, path)).result.result()
         except ValueError as error:
             return View(of=path, error=error_data(error))
 
@@ -214,7 +223,7 @@ class CaptionService:
         start = time.monotonic()
         ticket, result = None, LEFT
         try:
-            ticket = self._line.enter(prepare)
+            ticket = self._enter(prepare)
             async for waiting in self._waiting(ticket):
                 yield waiting
             yield ticket.result.result()
@@ -232,6 +241,16 @@ class CaptionService:
             if ticket is not None:
                 self._line.leave(ticket)
             log_request(kind, time.monotonic() - start, result)
+
+    def _enter(self, prepare: Callable[[], Any]) -> Ticket:
+        """Take a place in the line, whose jobs are ready when there is a model to run them."""
+
+        def prepare_and_wait() -> Any:
+            prepared = prepare()
+            self._get_model()
+            return prepared
+
+        return self._line.enter(prepare_and_wait)
 
     async def _waiting(self, ticket: Ticket) -> AsyncIterator[Waiting]:
         """Give the place in the line whenever it has changed, until there is a result."""

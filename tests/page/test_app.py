@@ -22,6 +22,7 @@ from captioner.page import (
     CaptionViewer,
     View,
     VisitorFiles,
+    demo,
     read_texts,
 )
 from captioner.page.texts import LANGUAGES
@@ -231,7 +232,7 @@ def test_the_page_asks_nothing_of_other_hosts(
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     others = set(re.findall(r"https?://([^/\"'\s]+)", page))
     assert all(host.startswith(("127.0.0.1", "localhost")) for host in others), others
-    assert app.TITLE in page
+    assert demo.TITLE in page
 
 
 def test_sharing_is_off_unless_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -159,6 +160,18 @@ def test_a_port_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:
     assert port in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_that_cannot_be_loaded_ends_the_server_with_a_line(tmp_path: Path) -> None:
+    """The page is served by then, and the examples wait for the model."""
+    checkpoint, folder = tmp_path / "checkpoint", tmp_path / "folder"
+    shutil.copytree(ROOT / "checkpoints", checkpoint)
+    (checkpoint / "config.json").write_text("{}")
+    done = run_app("--checkpoint", str(checkpoint), GRADIO_TEMP_DIR=str(folder))
+    assert done.returncode == 1
+    (said,) = (line for line in done.stderr.splitlines() if not line.startswith("{"))  # a log's
+    assert said.startswith(f"app.py: {checkpoint / 'config.json'} is not of a checkpoint")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_temporary_folder_that_cannot_be_used_is_said_in_a_line(tmp_path: Path) -> None:

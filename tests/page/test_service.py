@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from captioner import Caption, DecodingOptions, ImageCaptioningModel
-from captioner.page import EXAMPLES, CaptionService
+from captioner import load_image as load
+from captioner.page import EXAMPLES, CaptionService, Line
 from captioner.page.service import REMEMBERED_PHOTOS, read_options
 from tests.page import visiting
-from tests.serving import FakeModel, answering, write_photo
+from tests.serving import FakeModel, answering, write_bad_file, write_photo
 
 HOPPER = str(visiting.HOPPER)
+LOADING_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,35 @@ def test_each_kind_of_question_is_answered_as_the_library_does(
     (best,) = model.generate_n_best([HOPPER], num_captions=4, beam_size=5)
     more = ask("captions", options={"num_captions": 4, "beam_size": 5})
     assert more["captions"] == [caption.to_json() for caption in best]
+
+
+def test_requests_wait_for_a_model_that_is_being_loaded(tmp_path: Path) -> None:
+    """The page is served before it. The estimate of the wait is that of captions alone."""
+    photo, bad = write_photo(tmp_path / "photo.jpg"), write_bad_file(tmp_path, "text.jpg")
+    model: Future[FakeModel] = Future()
+    with Line() as line:
+        service = CaptionService(model.result, lambda path: Path(path).read_bytes(), load, line)
+        assert (service.view(str(bad)).error or {})["code"] == "format"
+        with ThreadPoolExecutor() as visitors:
+            view = visitors.submit(service.view, str(photo))
+            with pytest.raises(TimeoutError):
+                view.result(LOADING_SECONDS)
+            model.set_result(FakeModel())
+            captions = view.result().captions
+        assert captions
+        assert captions[0]["caption"] == "a dog runs far"
+        assert line.seconds_left(line.enter(lambda: None)) < LOADING_SECONDS
+
+
+def test_nothing_waits_for_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "photo.jpg")
+    model: Future[FakeModel] = Future()
+    with Line() as line, ThreadPoolExecutor() as visitors:
+        service = CaptionService(model.result, lambda path: Path(path).read_bytes(), load, line)
+        view = visitors.submit(service.view, str(photo))
+        model.cancel()
+        with pytest.raises(CancelledError):
+            view.result(60)
 
 
 def test_captions_continue_from_given_words(fake_service: CaptionService, tmp_path: Path) -> None:
