@@ -138,7 +138,9 @@ class EmbeddingLayer(nn.Module):
 
     def __init__(self, vocab_size: int, embedding_size: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embedding_size, padding_idx=PAD_ID)
+        vectors = _normal(vocab_size, embedding_size)
+        vectors[PAD_ID] = 0
+        self.embedding = nn.Embedding(vocab_size, embedding_size, PAD_ID, _weight=vectors)
         self.dropout = nn.Dropout(dropout)
 
     @property
@@ -251,7 +253,8 @@ class LSTMWithAttention(nn.Module):
         if deep_output:
             self.deep_output = nn.Linear(hidden_size + memory_size, embedding_size)
             self.output_bias = nn.Parameter(torch.zeros(vocab_size))
-            nn.init.normal_(self.embedding.weight, std=TIED_EMBEDDING_STD)
+            vectors = _normal(*self.embedding.weight.shape, std=TIED_EMBEDDING_STD)
+            self.embedding.weight.data.copy_(vectors)
             with torch.no_grad():
                 self.embedding.weight[PAD_ID].zero_()
         else:
@@ -465,8 +468,8 @@ class GridPosition(nn.Module):
     def __init__(self, grid: tuple[int, int], size: int) -> None:
         super().__init__()
         rows, cols = grid
-        self.row = nn.Parameter(torch.randn(rows, 1, size) * 0.02)
-        self.col = nn.Parameter(torch.randn(1, cols, size) * 0.02)
+        self.row = nn.Parameter(_normal(rows, 1, size, std=0.02))
+        self.col = nn.Parameter(_normal(1, cols, size, std=0.02))
 
     def forward(self, memory: Tensor) -> Tensor:
         """(N, rows * cols, D) -> the same shape; another number of regions is left as it is."""
@@ -499,3 +502,9 @@ def _scatter(values: Tensor, output: TeacherForcingOutput, token_ids: Tensor) ->
     """Values of words (W, ...) at their places among all (N, T, ...)."""
     places = values.new_zeros(*token_ids.shape, *values.shape[1:])
     return places.index_put((output.rows, output.steps), values)
+
+
+def _normal(*shape: int, std: float = 1.0) -> Tensor:
+    """Random numbers; on the meta device none, for which torch would import its compiler."""
+    numbers = torch.empty(shape)
+    return numbers if numbers.is_meta else numbers.normal_(std=std)

@@ -1,6 +1,7 @@
 """The encoder: a pretrained image backbone that turns photos into region features.
 
-Knows timm's backbones and where their weights come from; knows nothing of words.
+Knows timm's backbones and where their weights come from; knows nothing of words. Timm is imported
+for others than the released model's backbone.
 """
 
 import importlib.util
@@ -11,16 +12,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.data.config import resolve_data_config
-from timm.models import EfficientNet, ResNet
 from torch import Tensor, nn
 
+from captioner import efficientnet
 from captioner.checks import short
+from captioner.efficientnet import EfficientNetLite2
 from captioner.folding import fold_batch_norms
 from captioner.preprocessing import PreprocessConfig
 from captioner.weight_cache import WeightCache
@@ -100,8 +100,10 @@ class FeatureExtractor(nn.Module):
                 f"got {short(name)}"
             )
         try:
-            self.backbone = _create(name, image_size, num_classes=0)
+            self.backbone = _create_headless(name, image_size)
         except RuntimeError as error:
+            import timm
+
             similar = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "resnet50"
             raise ValueError(f"timm has no backbone named {short(name)}; try {similar}") from error
         self.name = name
@@ -133,11 +135,11 @@ class FeatureExtractor(nn.Module):
     def stages(self) -> list[nn.Module]:
         """The parts of the backbone that can be run one by one, in order; one, where unknown."""
         network = self.backbone
-        if isinstance(network, EfficientNet):
+        if _is_efficientnet(network):
             first = nn.Sequential(network.conv_stem, network.bn1)
             last = nn.Sequential(network.blocks[-1], network.conv_head, network.bn2)
             return [first, *network.blocks[:-1], last]
-        if isinstance(network, ResNet):
+        if _is_resnet(network):
             first = nn.Sequential(network.conv1, network.bn1, network.act1, network.maxpool)
             return [first, *(network.get_submodule(f"layer{number}") for number in range(1, 5))]
         return [network]
@@ -229,7 +231,8 @@ class FeatureExtractor(nn.Module):
         Raises:
             ValueError: the backbone takes no such input, or gives no grid of regions.
         """
-        if isinstance(self.backbone, (EfficientNet, ResNet)):  # known without running them
+        # Known without running them.
+        if _is_efficientnet(self.backbone) or _is_resnet(self.backbone):
             stride = int(self.backbone.feature_info[-1]["reduction"])
             if image_size % stride == 0:
                 return image_size // stride, image_size // stride
@@ -251,7 +254,9 @@ class FeatureExtractor(nn.Module):
 
     def preprocess_config(self, image_size: int = 224) -> PreprocessConfig:
         """The preprocessing the pretrained weights expect, at the given input size in pixels."""
-        data = resolve_data_config(model=self.backbone)
+        from timm.data.config import resolve_data_config
+
+        data = resolve_data_config(pretrained_cfg=self.backbone.default_cfg)
         interpolation = "bilinear" if data["interpolation"] == "bilinear" else "bicubic"
         return PreprocessConfig(image_size, tuple(data["mean"]), tuple(data["std"]), interpolation)
 
@@ -270,8 +275,31 @@ def load_classifier(name: str, weights: str | Path = "pretrained") -> nn.Linear:
     return classifier
 
 
+def _is_efficientnet(network: nn.Module) -> bool:
+    if isinstance(network, EfficientNetLite2):
+        return True
+    from timm.models import EfficientNet
+
+    return isinstance(network, EfficientNet)
+
+
+def _is_resnet(network: nn.Module) -> bool:
+    from timm.models import ResNet
+
+    return isinstance(network, ResNet)
+
+
+def _create_headless(name: str, image_size: int | None) -> nn.Module:
+    """A backbone without its classifier."""
+    if name == efficientnet.NAME:
+        return EfficientNetLite2()
+    return _create(name, image_size, num_classes=0)
+
+
 def _create(name: str, image_size: int | None, **options: Any) -> nn.Module:
     """A timm model; one that is built for a fixed size of photos, for this size."""
+    import timm
+
     name = PRETRAINED_TAGS.get(name, name)
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if image_size and config and config.fixed_input_size and config.input_size[1] != image_size:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
+from torch.nn import functional as F
 
 from captioner.checks import check_choice, check_fields, check_integer, check_numbers, short
 
@@ -56,8 +56,8 @@ def to_tensor(image: Image.Image, config: PreprocessConfig) -> Tensor:
     Returns:
         float32 (3, S, S), normalised with config.mean and config.std, S = config.image_size.
     """
-    size = [config.image_size, config.image_size]
-    interpolation = v2.InterpolationMode(config.interpolation)
-    pixels = F.resize(F.pil_to_tensor(image), size, interpolation, antialias=True)
-    scaled = F.to_dtype(pixels, torch.float32, scale=True)
-    return F.normalize(scaled, list(config.mean), list(config.std))
+    size = (config.image_size, config.image_size)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # (3, H, W)
+    resized = F.interpolate(pixels[None], size, mode=config.interpolation, antialias=True)[0]
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    return (resized * (1 / 255) - mean) / std

