@@ -83,6 +83,7 @@ def save_model(model: ImageCaptioningModel, folder: str | Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@torch.inference_mode(False)  # which counts no changes of weights: nothing could be kept for them
 def load_model(
     checkpoint: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> ImageCaptioningModel:

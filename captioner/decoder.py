@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.packed import Linear, linear, packed_linear
@@ -73,7 +72,9 @@ class DecoderState(NamedTuple):
             photos = rows // shared
         if photos.tolist() == [*range(len(self.memory))]:
             return DecoderState._make([*own, *self[OWN:]])
-        return DecoderState._make([*own, *(memory.index_select(0, photos) for memory in self[OWN:])])
+        return DecoderState._make(
+            [*own, *(memory.index_select(0, photos) for memory in self[OWN:])]
+        )
 
     def cut(self, rows: int) -> "DecoderState":
         """The state of the first `rows` of the rows that share each row of memory."""
@@ -181,7 +182,7 @@ class Attention(nn.Module):
         return self.weigh(self.query(hidden), memory, keys)
 
     def weigh(self, query: Tensor, memory: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with the query (N, D_attention) that `self.query` makes of hidden states."""
+        """As `forward`, given the query (N, D_attention) that `self.query` makes of `hidden`."""
         queries = query.unflatten(0, (len(memory), -1))  # (M, N/M, D_attention)
         compared = torch.tanh(keys.unsqueeze(1) + queries.unsqueeze(2))  # (M, N/M, P, D_attention)
         alpha = self.score(compared).squeeze(3).softmax(dim=2)  # (M, N/M, P)

@@ -5,14 +5,14 @@ convolution's weights can do as well: the network does less, and gives the same.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def fold_batch_norms(stages: Sequence[nn.Module]) -> list[nn.Module]:
+def fold_batch_norms(stages: Iterable[nn.Module]) -> list[nn.Module]:
     """Copies of stages with their batch norms folded, as they compute in evaluation mode.
 
     Args:
@@ -21,12 +21,12 @@ def fold_batch_norms(stages: Sequence[nn.Module]) -> list[nn.Module]:
     copies = [*copy.deepcopy(nn.ModuleList(stages)).eval()]
     for stage in copies:
         pairs: list[tuple[str, nn.Conv2d, str, nn.BatchNorm2d]] = []
-        last = "", nn.Conv2d(1, 1, 1)
+        last: list[tuple[str, nn.Conv2d]] = []
         for name, module in stage.named_modules():
             if isinstance(module, nn.Conv2d):
-                last = name, module
+                last = [(name, module)]
             elif isinstance(module, nn.BatchNorm2d):
-                pairs.append((*last, name, module))
+                pairs += [(*convolution, name, module) for convolution in last]
         for conv_name, conv, norm_name, norm in pairs:
             folded = fuse_conv_bn_eval(conv, norm).to(memory_format=torch.channels_last)
             stage.set_submodule(conv_name, folded)

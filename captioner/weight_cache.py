@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 T = TypeVar("T")
 
@@ -34,15 +34,18 @@ class WeightCache(Generic[T]):
             compute: called without gradients.
             circumstances: anything else that the value depends on.
         """
-        version = circumstances, self._versions()
+        try:
+            version = circumstances, self._versions()
+        except RuntimeError:  # of weights that were made in inference mode no changes are counted
+            return compute()
         if self._kept is None or self._kept[0] != version:
             self._kept = version, compute()
         return self._kept[1]
 
     def _versions(self) -> list[tuple[int, int]]:
-        """Where each weight is, and how often it was changed; inference mode does not count."""
+        """Where each weight is, and how often it was changed."""
         return [
-            (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
+            (tensor.data_ptr(), tensor._version)
             for owner in self._owners
             for tensor in (*owner._parameters.values(), *owner._buffers.values())
             if tensor is not None

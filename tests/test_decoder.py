@@ -240,6 +240,17 @@ def test_selected_shared_and_cut_rows_go_on_as_they_would_have(kind: str, featur
     assert two_each.cut(2) is two_each
 
 
+def test_memory_is_not_copied_while_the_rows_of_each_photo_stay_together() -> None:
+    decoder = build("released")
+    state = decoder.initial_state(torch.randn(3, P, D)).shared_by(2)
+    among_themselves = state.select(torch.tensor([1, 1, 2, 3, 5, 4]))
+    assert among_themselves.memory is state.memory
+    without_the_second = state.select(torch.tensor([1, 1, 5, 4]))
+    assert torch.equal(without_the_second.memory, state.memory[[0, 2]])
+    apart = state.select(torch.tensor([0, 2, 1, 3]))
+    assert torch.equal(apart.memory, state.memory[[0, 1, 0, 1]])
+
+
 def test_a_position_tells_equal_regions_apart() -> None:
     features = torch.randn(1, 1, D).expand(1, P, D)
     _, alphas = build("projected")(features, torch.full((1, 1), START_ID))

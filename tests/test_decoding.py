@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from captioner.beam_search import beam_search, search
 from captioner.decoding import NUM_ALTERNATIVES, Hypothesis, TokenConstraints, greedy_search
@@ -22,6 +23,7 @@ from tests.scripted_decoder import (
     D,
     Script,
     ScriptedDecoder,
+    ScriptedState,
     position_of,
     random_script,
     table_script,
@@ -175,6 +177,26 @@ def test_one_caption_alone_is_the_best_of_several(seed: int, length_penalty: flo
     for one, best in zip(alone, several, strict=True):
         assert [h.token_ids for h in one] == [best[0].token_ids]
         assert one[0].score == best[0].score
+
+
+def test_photos_that_are_done_are_not_decoded_further() -> None:
+    rows: list[int] = []
+
+    class Watched(ScriptedDecoder):
+        def __call__(self, token_ids: Tensor, state: ScriptedState):
+            rows.append(len(token_ids))
+            return super().__call__(token_ids, state)
+
+    def script(photo: int, prefix: tuple[int, ...]) -> dict[int, float]:
+        """The second photo's caption is longer."""
+        ends = len(prefix) >= (1, 5)[photo]
+        return {END_ID: 0.98, A: 0.01, B: 0.01} if ends else {A: 0.7, B: 0.3}
+
+    decoder = Watched(script, SIZE)
+    found = search(decoder, decoder.state(2), replace(PLAIN, beam_size=2, max_length=9))
+    assert [len(hypotheses[0].choices) for hypotheses in found] == [1, 5]
+    assert rows[0] == 4
+    assert rows[-1] == 2
 
 
 def test_a_search_stops_when_nothing_better_can_come() -> None:
