@@ -124,9 +124,10 @@ def _caption_all(
     listed = pictures.name(list_photos(settings.photos))
     with progress_bar(total, shown) as bar:
         waiting = _without_done(listed, done, bar.update)
-        for result in caption_batches(
-            model, waiting, settings.options, settings.caption, settings.batch_size
-        ):
+        results = caption_batches(
+            model, waiting, settings.options, settings.caption, settings.photos_together
+        )
+        for result in results:
             error = _finish(result, form, pictures, output)
             bar.update()
             if error is not None:
@@ -136,11 +137,11 @@ def _caption_all(
 
 
 def _without_done(
-    photos: Iterable[Listed], done: Counter[str], tick: Callable[[], object]
-) -> Iterator[Listed]:
+    photos: Iterable[Listed | None], done: Counter[str], tick: Callable[[], object]
+) -> Iterator[Listed | None]:
     """The photos that have no records yet; one that is named twice needs them twice."""
     for photo in photos:
-        if done[photo.path]:
+        if photo is not None and done[photo.path]:
             done[photo.path] -= 1
             tick()
         else:
@@ -210,7 +211,7 @@ def _list_for_cluster(arguments: Sequence[str]) -> list[str]:
         if argument != STANDARD_INPUT:
             Path(argument).stat()
     paths: dict[str, None] = {}
-    for photo in list_photos(arguments):
+    for photo in filter(None, list_photos(arguments)):
         if photo.error is not None:
             raise photo.error
         paths[str(Path(photo.path).absolute())] = None
@@ -240,7 +241,7 @@ def _caption_on_cluster(
                 settings.checkpoint,
                 settings.options,
                 workers,
-                settings.batch_size,
+                settings.photos_together,
                 settings.num_gpus or 0.0,
             )
             for table in write_tables(tables, output):

@@ -13,7 +13,7 @@ Photos elsewhere, such as in a bucket, take a few lines of Python:
 
     photos = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
     workers = ray.data.ActorPoolStrategy(size=64)
-    captions = photos.map_batches(PhotoCaptioner, batch_size=16, compute=workers, num_cpus=1)
+    captions = photos.map_batches(PhotoCaptioner, batch_size=128, compute=workers, num_cpus=1)
     captions.write_parquet("s3://bucket/captions")
 
 Leave some CPUs free then: reading and writing are tasks too, and if the actors have every CPU, Ray
@@ -24,6 +24,7 @@ Needs Ray: `pip install "captioner[ray]"`. Importing this module does not import
 
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from captioner.batches import BATCH_SIZE, encode_readable
+from captioner.batches import BATCH_SIZE, Captions, caption_readable, map_batches
+from captioner.captions import Caption
 from captioner.checkpoint import load_model
-from captioner.model import Features
 from captioner.options import DecodingOptions
 from captioner.parquet import row_of, row_schema
 
@@ -53,7 +54,8 @@ TASKS_PER_WORKER = 8
 class PhotoCaptioner:
     """Captions batches of photos: an actor for `ray.data.Dataset.map_batches`.
 
-    Each actor loads the model once. It uses one thread, for the whole process it is in.
+    Each actor loads the model once, and uses one thread of torch's for the whole process it is in.
+    It captions a few photos of a batch at a time, and reads the next of them meanwhile.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class PhotoCaptioner:
         checkpoint: str | Path | None = None,
         options: DecodingOptions | None = None,
         device: str = "cpu",
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         """Load the model.
 
@@ -68,6 +71,7 @@ class PhotoCaptioner:
             checkpoint: as `load_model`; every machine of the cluster must find it.
             options: how to decode; by default `DecodingOptions()`.
             device: where to compute; "cuda" for actors that have a GPU of Ray's.
+            batch_size: photos of a batch that are captioned together.
 
         Raises:
             FileNotFoundError, ValueError: as `load_model`.
@@ -77,6 +81,7 @@ class PhotoCaptioner:
         torch.set_num_threads(1)
         self.model = load_model(checkpoint, device)
         self.options = options or DecodingOptions()
+        self.batch_size = batch_size
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> "pa.Table":
         """Caption a batch.
@@ -101,14 +106,15 @@ class PhotoCaptioner:
         missing = [None] * len(next(iter(batch.values())))
         paths = [None if p is None else os.fsdecode(p) for p in batch.get("path", missing)]
         photos = map(_photo_of, paths, batch.get("bytes", missing))
-        encoded = encode_readable(self.model, list(photos))
-        readable = [features for features in encoded if isinstance(features, Features)]
-        captions = iter(self.model.generate_captions(readable, self.options))
-        rows = [
-            row_of(path, next(captions) if isinstance(result, Features) else result)
-            for path, result in zip(paths, encoded, strict=True)
-        ]
+        results = map_batches(self._caption, photos, self.batch_size)
+        rows = [row_of(path, result) for path, result in zip(paths, results, strict=True)]
         return pa.Table.from_pylist(rows, schema=row_schema())
+
+    def _caption(
+        self, photos: list[str | bytes | ValueError], stopped: threading.Event
+    ) -> list[Caption | OSError | ValueError]:
+        results = caption_readable(self.model, photos, self.options, stopped)
+        return [r.generated[0] if isinstance(r, Captions) else r for r in results]
 
 
 def caption_on_cluster(
@@ -142,8 +148,8 @@ def caption_on_cluster(
     tasks = [paths.slice(start, share) for start in range(0, len(photos), share)]
     captions = ray.data.from_arrow(tasks).map_batches(
         PhotoCaptioner,
-        fn_constructor_args=(checkpoint, options, "cuda" if num_gpus else "cpu"),
-        batch_size=batch_size,
+        fn_constructor_args=(checkpoint, options, "cuda" if num_gpus else "cpu", batch_size),
+        batch_size=share,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=None if num_gpus else 1,
         num_gpus=num_gpus or None,

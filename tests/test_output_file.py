@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from captioner import Caption, Word, batches, load_model
+from captioner import Caption, ImageCaptioningModel, Word, load_model
 from captioner.cli import pictures
 from captioner.cli.formats import Csv, JsonLines, Text
 from captioner.cli.output import OutputFile, Recorded, examine_output
@@ -323,13 +323,13 @@ def test_what_is_done_is_not_done_again_and_what_failed_is(
     assert run(folder, "--output", path, "--resume")[0] == 1
     (folder / "b.png").write_bytes(photo)
     seen: list[Path] = []
-    original = batches.load_image
+    original = ImageCaptioningModel.preprocess
 
-    def watch(photo: Any, min_side: int) -> Any:
+    def watch(self: ImageCaptioningModel, photo: Any) -> Any:
         seen.append(Path(photo))
-        return original(photo, min_side)
+        return original(self, photo)
 
-    monkeypatch.setattr(batches, "load_image", watch)
+    monkeypatch.setattr(ImageCaptioningModel, "preprocess", watch)
     assert run(folder, "--output", path, "--resume") == (0, [], "")
     assert seen == [folder / "b.png"]
     assert names_in(path) == ["a.png", "c.png", "d.png", "b.png"]

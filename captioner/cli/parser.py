@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from captioner.batches import BATCH_SIZE
+from captioner.batches import BATCH_SIZE, BATCH_SIZE_ON_GPU
 from captioner.cli.formats import FORMATS, Format, JsonLines, Text
 from captioner.cli.photos import is_one_photo
 from captioner.cli.pictures import SHEET_FORMATS, Pictures
@@ -134,7 +134,7 @@ class Settings:
     sheet_format: str | None
     checkpoint: str | None
     device: str
-    batch_size: int
+    batch_size: int | None
     ray_workers: int | None
     ray_address: str | None
     num_gpus: float | None
@@ -144,6 +144,12 @@ class Settings:
     def alone(self) -> bool:
         """Whether one photo's captions are written without its path."""
         return self.output is None and is_one_photo(self.photos)
+
+    @property
+    def photos_together(self) -> int:
+        """The size of a batch."""
+        on_gpu = self.num_gpus if self.ray_workers else self.device != "cpu"
+        return self.batch_size or (BATCH_SIZE_ON_GPU if on_gpu else BATCH_SIZE)
 
     def build_format(self) -> Format:
         """How answers are written."""
@@ -243,10 +249,9 @@ def _add_model_flags(group: Any) -> None:
     group.add_argument(
         "--batch-size",
         type=int,
-        default=BATCH_SIZE,
         metavar="N",
-        help="photos decoded together, on a GPU encoded together too, and written when all of them "
-        "are done; default: %(default)s",
+        help="photos captioned together, and written when all of them are done; "
+        f"default: {BATCH_SIZE}, on a GPU {BATCH_SIZE_ON_GPU}",
     )
 
 
@@ -294,7 +299,7 @@ def _check(settings: Settings) -> None:
     Raises:
         ValueError: which, and why.
     """
-    if not 1 <= settings.batch_size <= MAX_BATCH_SIZE:
+    if settings.batch_size is not None and not 1 <= settings.batch_size <= MAX_BATCH_SIZE:
         raise ValueError(
             f"--batch-size must be from 1 to {MAX_BATCH_SIZE}, got {settings.batch_size}"
         )

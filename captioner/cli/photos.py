@@ -4,18 +4,20 @@ Knows paths and the model; knows nothing of how answers are written. Paths are l
 are needed, so that any number of photos takes little memory.
 """
 
+import io
 import os
+import select
 import sys
+import threading
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from PIL import Image
 
-from captioner.batches import BATCH_SIZE, encode_readable
+from captioner.batches import BATCH_SIZE, Captions, caption_readable, map_batches
 from captioner.captions import Caption
-from captioner.model import Features, ImageCaptioningModel
+from captioner.model import ImageCaptioningModel
 from captioner.options import DecodingOptions
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
@@ -59,12 +61,15 @@ class Failure(NamedTuple):
     error: OSError | ValueError
 
 
-def list_photos(arguments: Iterable[str]) -> Iterator[Listed]:
+def list_photos(arguments: Iterable[str]) -> Iterator[Listed | None]:
     """List photos one at a time.
 
     Args:
         arguments: paths of photos; folders, for the photos in them and in the folders below;
             `-` for paths of either kind on standard input, one a line, read as they come.
+
+    Yields:
+        The photos; None before a wait for standard input.
     """
     for argument in arguments:
         if argument == STANDARD_INPUT:
@@ -95,32 +100,30 @@ def is_one_photo(arguments: list[str]) -> bool:
 
 def caption_batches(
     model: ImageCaptioningModel,
-    photos: Iterable[Listed],
+    photos: Iterable[Listed | None],
     options: DecodingOptions,
     own_caption: str | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[Answer | Failure]:
-    """Caption photos, with no more than a batch of them in memory.
+    """Caption photos, with only a few batches of them in memory.
 
     Args:
+        photos: as from `list_photos`; those before a None are captioned at once.
         own_caption: the user's, to be scored for every photo.
 
     Yields:
         One result for each photo, in order.
     """
-    waiting = iter(photos)
-    while batch := list(islice(waiting, batch_size)):
-        encoded = encode_readable(model, [photo.error or photo.path for photo in batch])
-        readable = [result for result in encoded if isinstance(result, Features)]
-        captions = iter(model.generate_n_best(readable, options))
-        for photo, result in zip(batch, encoded, strict=True):
-            if not isinstance(result, Features):
-                yield Failure(photo, result)
-            elif own_caption is None:
-                yield Answer(photo, next(captions), None)
-            else:
-                scored = model.score_caption(result, own_caption, options)
-                yield Answer(photo, next(captions), scored)
+
+    def caption(batch: list[Listed], stopped: threading.Event) -> list[Answer | Failure]:
+        given = [photo.error or photo.path for photo in batch]
+        results = caption_readable(model, given, options, stopped, own_caption)
+        return [
+            Answer(photo, *result) if isinstance(result, Captions) else Failure(photo, result)
+            for photo, result in zip(batch, results, strict=True)
+        ]
+
+    return map_batches(caption, photos, batch_size)
 
 
 def check_words(
@@ -142,16 +145,38 @@ def unknown_bans(model: ImageCaptioningModel, options: DecodingOptions) -> list[
     return [word for word in options.banned_words if word.lower() not in model.vocabulary]
 
 
-def _list_standard_input() -> Iterator[Listed]:
+def _list_standard_input() -> Iterator[Listed | None]:
     if sys.stdin is None:
         yield Listed("standard input", ValueError("it is closed"))
         return
     try:
-        for line in sys.stdin.buffer:
+        lines = _open_standard_input()
+        while True:
+            if _must_wait(lines):
+                yield None
+            line = next(lines, b"")
+            if not line:
+                return
             if path := os.fsdecode(line.rstrip(b"\r\n")):
                 yield from _expand(path)
     except OSError as error:
         yield Listed("standard input", error)
+
+
+def _open_standard_input() -> IO[bytes]:
+    """Standard input without a buffer, in which lines could wait that `select` knows nothing of."""
+    try:
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    except io.UnsupportedOperation:  # it is not a file
+        return sys.stdin.buffer
+
+
+def _must_wait(file: IO[bytes]) -> bool:
+    """Whether nothing can be read at present, where the system can tell."""
+    try:
+        return not select.select([file], [], [], 0)[0]
+    except (OSError, ValueError):  # on Windows, and of what is not a file
+        return False
 
 
 def _expand(path: str) -> Iterator[Listed]:

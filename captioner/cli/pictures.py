@@ -55,14 +55,17 @@ class Pictures:
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def name(self, photos: Iterable[Listed]) -> Iterator[Listed]:
+    def name(self, photos: Iterable[Listed | None]) -> Iterator[Listed | None]:
         """Give each photo a name that no other photo of the run has, if pictures are written.
 
         It depends on the photos listed before it alone, not on whether they are captioned: a
         resumed run gives the same names.
         """
         for photo in photos:
-            yield photo._replace(picture_name=self._new_name(photo.path)) if self.folders else photo
+            if photo is not None and self.folders:
+                yield photo._replace(picture_name=self._new_name(photo.path))
+            else:
+                yield photo
 
     def write(self, photo: Listed, caption: Caption) -> None:
         """Write all pictures of one photo.

@@ -1,0 +1,91 @@
+"""Batches that are worked on at the same time: their order, their number, and how they end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from captioner.batches import MAX_WORKING, map_batches
+
+
+def test_results_are_in_order_though_later_batches_are_done_first() -> None:
+    others_done = threading.Event()
+
+    def work(batch: list[int], _: threading.Event) -> list[int]:
+        if 0 in batch:
+            assert others_done.wait(60)
+        else:
+            others_done.set()
+        return [10 * item for item in batch]
+
+    assert list(map_batches(work, range(50), 4)) == [10 * item for item in range(50)]
+
+
+def test_only_a_few_batches_are_taken_ahead_of_the_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for item in range(10_000):
+            taken += 1
+            yield item
+
+    results = map_batches(lambda batch, _: batch, items(), 4)
+    for result in range(1000):
+        assert next(results) == result
+        assert taken - result <= 2 * 4 * MAX_WORKING
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_what_comes_before_a_wait_is_done_before_it() -> None:
+    given: list[int] = []
+
+    def items() -> Iterator[int | None]:
+        for item in range(7):
+            yield item
+            yield None
+            assert received == [*range(item + 1)]
+
+    received: list[int] = []
+    for result in map_batches(lambda batch, _: batch, items(), 4):
+        received.append(result)
+    assert received == [*range(7)]
+    assert given == []
+
+
+def test_a_batch_alone_has_all_threads_and_several_share_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    for count, wanted in ((1, [4]), (2, [2, 2]), (5, [1] * 5), (500, [1] * 125)):
+        given.clear()
+        list(map_batches(lambda batch, _: batch, range(count), 4))
+        assert given == [*wanted, 4]
+    monkeypatch.undo()
+    assert torch.get_num_threads() == before
+
+
+def test_an_error_or_an_interruption_ends_the_batches_that_are_not_wanted_any_more() -> None:
+    """Ctrl-C and a closed pipe once would have waited for all that was begun."""
+    running = threading.Event()
+    ended: list[bool] = []
+
+    def work(batch: list[int], stopped: threading.Event) -> list[int]:
+        if batch == [0]:
+            assert running.wait(60)
+            raise KeyError("first")
+        running.set()
+        ended.append(stopped.wait(60))
+        return batch
+
+    with pytest.raises(KeyError, match="first"):
+        list(map_batches(work, range(10_000), 1))
+    assert 1 <= len(ended) <= MAX_WORKING
+    assert all(ended)
