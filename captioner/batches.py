@@ -15,7 +15,7 @@ from torch import Tensor
 
 from captioner.captions import Caption
 from captioner.images import Photo
-from captioner.model import Features, ImageCaptioningModel
+from captioner.model import ENCODED_TOGETHER_ON_CPU, Features, ImageCaptioningModel
 from captioner.options import DecodingOptions
 
 BATCH_SIZE, BATCH_SIZE_ON_GPU = 16, 64
@@ -65,7 +65,7 @@ def caption_readable(
         read.append(_read(model, photo))
     tensors = [item for item in read if isinstance(item, Tensor)]
     with nullcontext() if model.device.type == "cpu" else _one_on_gpu:
-        features = _encode(model, tensors)
+        features = _encode(model, tensors, stopped)
         _check(stopped)
         generated = model.generate_n_best(features, options)
         scored = [
@@ -144,14 +144,19 @@ def _read(
         return error
 
 
-def _encode(model: ImageCaptioningModel, tensors: Sequence[Tensor]) -> list[Features]:
+def _encode(
+    model: ImageCaptioningModel, tensors: Sequence[Tensor], stopped: threading.Event
+) -> list[Features]:
     """Encode photos, on a GPU in half precision."""
-    if model.device.type != "cuda":
-        return model.encode_tensors(tensors)
-    with torch.autocast("cuda", torch.float16):
-        return [
-            part._replace(regions=part.regions.float()) for part in model.encode_tensors(tensors)
-        ]
+    if model.device.type == "cuda":
+        with torch.autocast("cuda", torch.float16):
+            found = model.encode_tensors(tensors)
+        return [part._replace(regions=part.regions.float()) for part in found]
+    features: list[Features] = []
+    for start in range(0, len(tensors), ENCODED_TOGETHER_ON_CPU):
+        _check(stopped)
+        features += model.encode_tensors(tensors[start : start + ENCODED_TOGETHER_ON_CPU])
+    return features
 
 
 def _check(stopped: threading.Event) -> None:

@@ -1,12 +1,19 @@
-"""Batches that are worked on at the same time: their order, their number, and how they end."""
+"""Batches that are worked on at the same time: their order, their number, and how they end.
+
+And the precision of a GPU, without one.
+"""
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from typing import Any
 
 import pytest
 import torch
 
-from captioner.batches import MAX_WORKING, map_batches
+from captioner.batches import MAX_WORKING, caption_readable, map_batches
+from captioner.model import Features
+from captioner.options import DecodingOptions
 
 
 def test_results_are_in_order_though_later_batches_are_done_first() -> None:
@@ -89,3 +96,53 @@ def test_an_error_or_an_interruption_ends_the_batches_that_are_not_wanted_any_mo
         list(map_batches(work, range(10_000), 1))
     assert 1 <= len(ended) <= MAX_WORKING
     assert all(ended)
+
+
+def test_a_batch_that_is_not_wanted_any_more_reads_no_photo() -> None:
+    stopped = threading.Event()
+
+    class Model:
+        def preprocess(self, photo: str) -> torch.Tensor:
+            assert photo == "a.jpg"
+            stopped.set()
+            return torch.zeros(3, 8, 8)
+
+    model: Any = Model()
+    with pytest.raises(CancelledError):
+        caption_readable(model, ["a.jpg", "b.jpg"], DecodingOptions(), stopped)
+
+
+def test_on_a_gpu_photos_are_encoded_in_half_precision_and_decoded_in_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside: list[tuple[str, torch.dtype]] = []
+
+    class Autocast:
+        def __init__(self, *given: Any) -> None:
+            self.given = given
+
+        def __enter__(self) -> None:
+            inside.append(self.given)  # type: ignore[arg-type]
+
+        def __exit__(self, *_: object) -> None:
+            inside.append(("left", torch.float32))
+
+    class Model:
+        device = torch.device("cuda")
+
+        def preprocess(self, _: str) -> torch.Tensor:
+            return torch.zeros(3, 8, 8)
+
+        def encode_tensors(self, images: list[torch.Tensor]) -> list[Features]:
+            assert inside == [("cuda", torch.float16)]
+            return [Features(torch.ones(4, 2, dtype=torch.float16), (2, 2)) for _ in images]
+
+        def generate_n_best(self, features: list[Features], _: DecodingOptions) -> list[list[str]]:
+            assert len(inside) == 2
+            assert all(part.regions.dtype == torch.float32 for part in features)
+            return [["a caption"] for _ in features]
+
+    monkeypatch.setattr(torch, "autocast", Autocast)
+    model: Any = Model()
+    found: Any = caption_readable(model, ["a.jpg"] * 3, DecodingOptions(), threading.Event())
+    assert [result.generated for result in found] == [["a caption"]] * 3
