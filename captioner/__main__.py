@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -127,12 +128,13 @@ def _caption_all(
         results = caption_batches(
             model, waiting, settings.options, settings.caption, settings.photos_together
         )
-        for result in results:
-            error = _finish(result, form, pictures, output)
-            bar.update()
-            if error is not None:
-                _print_photo_error(result.photo.path, str(error))
-                status = FAILED
+        with closing(results):
+            for result in results:
+                error = _finish(result, form, pictures, output)
+                bar.update()
+                if error is not None:
+                    _print_photo_error(result.photo.path, str(error))
+                    status = FAILED
     return status
 
 

@@ -5,7 +5,7 @@ Knows the model, threads, and photos that cannot be read; knows nothing of outpu
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import NamedTuple, TypeVar
@@ -80,7 +80,7 @@ def map_batches(
     work: Callable[[list[Item], threading.Event], list[Result]],
     items: Iterable[Item | None],
     batch_size: int = BATCH_SIZE,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Work on items in batches, one more at a time than torch has threads.
 
     Each batch has a thread of its own, which is faster than operations that several threads share:
@@ -94,7 +94,8 @@ def map_batches(
             before it are worked on without waiting for a whole batch.
 
     Yields:
-        The results, in order. No more than two batches for each thread are in memory.
+        The results, in order. No more than two batches for each thread are in memory; closing the
+        generator gives them up.
     """
     threads = torch.get_num_threads()
     working = min(threads + 1, MAX_WORKING)

@@ -45,7 +45,7 @@ def test_only_a_few_batches_are_taken_ahead_of_the_results(
     for result in range(1000):
         assert next(results) == result
         assert taken - result <= 2 * 4 * MAX_WORKING
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 def test_what_comes_before_a_wait_is_done_before_it() -> None:

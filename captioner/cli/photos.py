@@ -9,7 +9,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -104,7 +104,7 @@ def caption_batches(
     options: DecodingOptions,
     own_caption: str | None = None,
     batch_size: int = BATCH_SIZE,
-) -> Iterator[Answer | Failure]:
+) -> Generator[Answer | Failure, None, None]:
     """Caption photos, with only a few batches of them in memory.
 
     Args:
