@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from captioner import ImageCaptioningModel
+from captioner import DecodingOptions, ImageCaptioningModel
 from tests.benchmarks.measuring import Setup, alternate, relative
 
 WORDS = 16
-LENGTH = {"min_length": WORDS, "max_length": WORDS}
-"""Options of our decoding that force captions of so many words."""
+OPTIONS = DecodingOptions(min_length=WORDS, max_length=WORDS)
+"""Of our decoding, which force captions of so many words."""
 PHOTOS = 3
 """How many different ones the rounds go through."""
 ENCODER, OURS = "our encoder alone", "ours, beam 3"
@@ -33,9 +33,9 @@ def captions(setup: Setup) -> Iterator[str]:
     tensors = {photo: model.preprocess(photo) for photo in photos}
     contestants: dict[str, Contestant] = {
         ENCODER: lambda photo: model.encode_tensors([tensors[photo]]),
-        "ours, greedy": partial(model.generate_caption, beam_size=1, **LENGTH),
-        OURS: partial(model.generate_caption, beam_size=3, **LENGTH),
-        "ours, beam 5": partial(model.generate_caption, beam_size=5, **LENGTH),
+        "ours, greedy": partial(model.generate_caption, options=OPTIONS, beam_size=1),
+        OURS: partial(model.generate_caption, options=OPTIONS, beam_size=3),
+        "ours, beam 5": partial(model.generate_caption, options=OPTIONS, beam_size=5),
     }
     if find_spec("transformers"):
         contestants |= {"ViT-GPT2, beam 4": vit_gpt2(), "BLIP-base, beam 3": blip_base()}
@@ -55,7 +55,9 @@ def captions(setup: Setup) -> Iterator[str]:
 def against(model: ImageCaptioningModel, other: ImageCaptioningModel, setup: Setup) -> str:
     """Compare two checkpoints of ours."""
     contestants = {"this checkpoint": model, "the other": other}
-    runs = {name: partial(one.generate_caption, **LENGTH) for name, one in contestants.items()}
+    runs = {
+        name: partial(one.generate_caption, options=OPTIONS) for name, one in contestants.items()
+    }
     times = alternate(runs, setup.some(PHOTOS), setup.rounds)
     return relative("photo file to caption, beam 3", times, "this checkpoint")
 

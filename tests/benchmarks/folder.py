@@ -15,7 +15,7 @@ from tests.benchmarks.measuring import Setup, alternate, table
 PHOTOS = 32
 BATCHES, BEAMS = (1, 4, 16, 32), (1, 3, 5)
 ENCODER = "encoder alone, {} together"
-ROUNDS = 3
+ROUNDS = 2
 """At most: each captions all photos for all batches and beams."""
 
 
@@ -37,7 +37,7 @@ def folder(setup: Setup) -> Iterator[str]:
             runs[f"{size} {beam}"] = partial(
                 caption_folder, model, options=DecodingOptions(beam_size=beam), batch_size=size
             )
-    times = alternate(runs, [photos], min(setup.rounds, ROUNDS))
+    times = alternate(runs, [photos], min(setup.rounds, ROUNDS), warm_up=False)
     rates = {name: PHOTOS / median(found) for name, found in times.items()}
     best = max(rates[ENCODER.format(size)] for size in BATCHES)
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from captioner import Features, ImageCaptioningModel, ModelConfig, Vocabulary, load_image
 from captioner.vocabulary import SPECIALS
-from tests.benchmarks.captions import LENGTH, PHOTOS, WORDS
+from tests.benchmarks.captions import OPTIONS, PHOTOS, WORDS
 from tests.benchmarks.folder import caption_folder
 from tests.benchmarks.measuring import Setup, T, alternate, milliseconds, ratio, table
 
@@ -25,7 +25,7 @@ def growth(setup: Setup) -> Iterator[str]:
     several = setup.some(max(NUMBERS))
     numbers = {str(n): lambda _, n=n: caption_folder(model, several[:n]) for n in NUMBERS}
     yield _grow("photos, from files, beam 3", numbers, images, min(setup.rounds, 3))
-    beams = {str(n): partial(model.generate_caption, beam_size=n, **LENGTH) for n in BEAMS}
+    beams = {str(n): partial(model.generate_caption, options=OPTIONS, beam_size=n) for n in BEAMS}
     yield _grow(f"beam, {WORDS} words, encoded photo", beams, features, setup.rounds)
     lengths = {str(n): partial(model.generate_caption, min_length=n, max_length=n) for n in LENGTHS}
     yield _grow("words, beam 3, encoded photo", lengths, features, setup.rounds)
@@ -52,7 +52,7 @@ def _with_vocabulary(model: ImageCaptioningModel, size: int) -> Callable[[Featur
 
     def caption(photo: Features) -> object:
         regions = Features(photo.regions[:, :width], photo.grid)  # without the recognizer's
-        return other.generate_caption(regions, **LENGTH)
+        return other.generate_caption(regions, OPTIONS)
 
     return caption
 
@@ -60,7 +60,7 @@ def _with_vocabulary(model: ImageCaptioningModel, size: int) -> Callable[[Featur
 def _with_image_size(model: ImageCaptioningModel, size: int) -> Callable[..., object]:
     config = replace(model.config, preprocess=replace(model.config.preprocess, image_size=size))
     words = model.vocabulary.words[len(SPECIALS) :]
-    return partial(_untrained(model, config, words).generate_caption, **LENGTH)
+    return partial(_untrained(model, config, words).generate_caption, options=OPTIONS)
 
 
 def _untrained(

@@ -32,19 +32,23 @@ class Setup(NamedTuple):
 
 
 def alternate(
-    contestants: Mapping[str, Callable[[T], object]], inputs: Sequence[T], rounds: int
+    contestants: Mapping[str, Callable[[T], object]],
+    inputs: Sequence[T],
+    rounds: int,
+    warm_up: bool = True,
 ) -> Times:
     """Time contestants that take turns, so that a busy moment of the machine meets them all.
 
     Args:
         inputs: one after the other is given to all contestants of a round.
-        rounds: those that count; one before them warms up.
+        rounds: those that count.
+        warm_up: play one round more, the first, which does not count.
     """
     times: Times = {name: [] for name in contestants}
-    for given in itertools.islice(itertools.cycle(inputs), rounds + 1):
+    for given in itertools.islice(itertools.cycle(inputs), rounds + warm_up):
         for name, run in contestants.items():
             times[name].append(_turn(run, given))
-    return {name: found[1:] for name, found in times.items()}
+    return {name: found[warm_up:] for name, found in times.items()}
 
 
 def _turn(run: Callable[[T], object], given: T) -> float:

@@ -10,8 +10,6 @@ import argparse
 import itertools
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,7 +24,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import app
 from captioner import ImageCaptioningModel, load_model
 from captioner.page import VisitorFiles
-from tests.free_port import free_port
+from tests.benchmarks.load import served
+from tests.benchmarks.starts import wait_until_served
 from tests.page.over_http import call, upload
 from tests.page.visiting import (
     HOPPER,
@@ -109,41 +108,23 @@ def of_visits(rounds: int) -> Iterator[Row]:
 
 def cold_start() -> Iterator[Row]:
     """Of app.py as a new process: until its first page and caption, and what that took."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
     began = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, app.__file__, "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        while not is_served(address):
-            if process.poll() is not None:
-                sys.exit("app.py has ended before it served a page")
-            time.sleep(0.05)
+    with served() as (address, pid):
+        wait_until_served(address)
         yield "cold start to the first page", f"{time.perf_counter() - began:.1f} s"
         assert "event: complete" in call(address, upload(address, HOPPER))
         yield "cold start to the first caption", f"{time.perf_counter() - began:.1f} s"
-        server = psutil.Process(process.pid)
+        server = psutil.Process(pid)
         workers = server.children(recursive=True)
         times = [each.cpu_times() for each in (server, *workers)]
         yield "  of the processor's time", f"{sum(each.user + each.system for each in times):.1f} s"
         yield "  resident memory", megabytes(server)
         yield "  of the workers that read photos", ", ".join(map(megabytes, workers))
-        process.terminate()
 
 
 def megabytes(process: psutil.Process) -> str:
     """That are resident."""
     return f"{process.memory_info().rss / 1e6:.0f} MB"
-
-
-def is_served(address: str) -> bool:
-    """Whether the page is answered."""
-    try:
-        return httpx.get(address, timeout=60).is_success
-    except httpx.TransportError:
-        return False
 
 
 def document(address: str) -> Iterator[Row]:

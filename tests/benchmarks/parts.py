@@ -1,6 +1,7 @@
 """The parts of a caption, each beside its floor: its multiply-adds at this machine's best rate."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -11,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from captioner import DecodingOptions, FeatureExtractor, Features, ImageCaptioningModel, load_image
+from captioner import FeatureExtractor, Features, ImageCaptioningModel, load_image
 from captioner.images import READ_MIN_SIDE
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import PAD_ID, SPECIALS, START_ID
-from tests.benchmarks.captions import LENGTH, PHOTOS, WORDS
+from tests.benchmarks.captions import OPTIONS, PHOTOS, WORDS
 from tests.benchmarks.measuring import Setup, alternate, milliseconds, ratio, relative, table
 
 SIDE = 2048
@@ -73,7 +74,7 @@ def _photo(model: ImageCaptioningModel, path: Path) -> Photo:
 
 @torch.inference_mode()
 def _search(model: ImageCaptioningModel, features: Features, beam_size: int) -> list[Any]:
-    return model._search([features], DecodingOptions(beam_size=beam_size, **LENGTH), [])
+    return model._search([features], replace(OPTIONS, beam_size=beam_size), [])
 
 
 def _parts(model: ImageCaptioningModel) -> dict[str, Callable[[Photo], object]]:

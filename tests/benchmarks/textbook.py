@@ -7,6 +7,7 @@ the default recipe.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -61,7 +62,7 @@ class Textbook:
     """A training run by the textbook."""
 
     def __init__(self, config: FitConfig, preprocess: PreprocessConfig, vocab_size: int) -> None:
-        self.encoder = timm.create_model(config.encoder, num_classes=0).eval()
+        self.encoder: Any = timm.create_model(config.encoder, num_classes=0).eval()
         self.decoder = Decoder(config, vocab_size, self.encoder.num_features)
         self.optimizer = torch.optim.Adam(self.decoder.parameters(), lr=config.lr)
         self.clip_norm = config.clip_norm

@@ -17,7 +17,7 @@ from train.optim import TrainingState
 from train.runs import join_processes
 from train.sets import load_split
 
-PHOTOS, CAPTIONS = 32, 5
+PHOTOS, CAPTIONS = 16, 5
 """How many photos, and captions of each."""
 ROUNDS = 3
 """At most."""
@@ -94,9 +94,8 @@ def _epochs(config: FitConfig) -> dict[str, Callable[[None], None]]:
         train_epoch(config, state, loader, dataset.source.left, objective, processes)
 
     textbook = Textbook(config, preprocess, len(model.vocabulary))
-    rows = [
-        (paths[example.name], token_ids) for example in dataset for token_ids in example.captions
-    ]
+    examples = [dataset[index] for index in range(len(dataset))]
+    rows = [(paths[one.name], token_ids) for one in examples for token_ids in one.captions]
     random.Random(0).shuffle(rows)
     size = config.batch_photos * CAPTIONS
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]

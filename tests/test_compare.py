@@ -1,0 +1,38 @@
+"""The benchmark `compare` measures what it says."""
+
+from pathlib import Path
+
+import pytest
+
+from captioner import ImageCaptioningModel, save_model
+from tests.benchmarks import captions, compare, measuring
+
+
+def test_contestants_take_turns_and_a_first_round_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measuring, "TURN_SECONDS", 0.0)
+    turns: list[tuple[str, int]] = []
+    contestants = {name: lambda given, name=name: turns.append((name, given)) for name in "ab"}
+    times = measuring.alternate(contestants, [1, 2], rounds=2)
+    assert turns == [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("a", 1), ("b", 1)]
+    assert {name: len(found) for name, found in times.items()} == {"a": 2, "b": 2}
+
+
+def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds() -> None:
+    assert measuring.ratio([2.0, 40.0, 9.0], [1.0, 10.0, 3.0]) == 3.0
+
+
+def test_ratios_are_printed_without_the_packages_of_other_contestants(
+    model: ImageCaptioningModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(measuring, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(captions, "find_spec", lambda name: None)
+    save_model(model, tmp_path)
+    compare.main(["--only", "captions", "--rounds", "1", "--checkpoint", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert captions.INSTALL in printed
+    assert "| ours, beam 3 | 1.00 |" in printed
