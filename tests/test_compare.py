@@ -20,7 +20,7 @@ def test_contestants_take_turns_and_a_first_round_does_not_count(
 
 
 def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds() -> None:
-    assert measuring.ratio([2.0, 40.0, 9.0], [1.0, 10.0, 3.0]) == 3.0
+    assert measuring.ratio([2.0, 40.0, 9.0], [1.0, 10.0, 1.0]) == 4.0
 
 
 def test_ratios_are_printed_without_the_packages_of_other_contestants(
