@@ -6,6 +6,7 @@ convolution's weights can do as well: the network does less, and gives the same.
 
 import copy
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,17 +19,14 @@ def fold_batch_norms(stages: Iterable[nn.Module]) -> list[nn.Module]:
     Args:
         stages: whose every batch norm follows, among their modules, the convolution before it.
     """
-    copies = [*copy.deepcopy(nn.ModuleList(stages)).eval()]
-    for stage in copies:
-        pairs: list[tuple[str, nn.Conv2d, str, nn.BatchNorm2d]] = []
-        last: list[tuple[str, nn.Conv2d]] = []
-        for name, module in stage.named_modules():
-            if isinstance(module, nn.Conv2d):
-                last = [(name, module)]
-            elif isinstance(module, nn.BatchNorm2d):
-                pairs += [(*convolution, name, module) for convolution in last]
-        for conv_name, conv, norm_name, norm in pairs:
-            folded = fuse_conv_bn_eval(conv, norm).to(memory_format=torch.channels_last)
-            stage.set_submodule(conv_name, folded)
-            stage.set_submodule(norm_name, getattr(norm, "act", nn.Identity()))  # timm's have one
-    return copies
+    copies: dict[int, Any] = {}  # what takes the place of a module, as copy.deepcopy wants it
+    parts = nn.ModuleList(stages)
+    convolution: nn.Conv2d | None = None
+    for module in parts.modules():
+        if isinstance(module, nn.Conv2d):
+            convolution = module
+        elif isinstance(module, nn.BatchNorm2d) and convolution is not None:
+            folded = fuse_conv_bn_eval(convolution, module)
+            copies[id(convolution)] = folded.to(memory_format=torch.channels_last)
+            copies[id(module)] = getattr(module, "act", nn.Identity())  # timm's norms have one
+    return [*copy.deepcopy(parts, copies)]

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from captioner import FeatureExtractor, Features, ImageCaptioningModel, load_image
+from captioner.decoder import DecoderState
 from captioner.images import READ_MIN_SIDE
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import PAD_ID, SPECIALS, START_ID
@@ -35,6 +36,7 @@ class Photo(NamedTuple):
     image: Image.Image
     tensor: Tensor
     features: Features
+    begun: DecoderState
     found: list[Any]
 
 
@@ -69,12 +71,14 @@ def _photo(model: ImageCaptioningModel, path: Path) -> Photo:
     image = load_image(path, READ_MIN_SIDE)
     tensor = model.preprocess(image)
     (features,) = model.encode_tensors([tensor])
-    return Photo(path, image, tensor, features, _search(model, features, 3))
+    found = _search(model, features, 3)
+    with torch.inference_mode():
+        return Photo(path, image, tensor, features, model._begin([features]), found)
 
 
 @torch.inference_mode()
 def _search(model: ImageCaptioningModel, features: Features, beam_size: int) -> list[Any]:
-    return model._search([features], replace(OPTIONS, beam_size=beam_size), [])
+    return model._search(model._begin([features]), replace(OPTIONS, beam_size=beam_size), [])
 
 
 def _parts(model: ImageCaptioningModel) -> dict[str, Callable[[Photo], object]]:
@@ -83,7 +87,7 @@ def _parts(model: ImageCaptioningModel) -> dict[str, Callable[[Photo], object]]:
 
     @torch.inference_mode()
     def describe(photo: Photo) -> object:
-        return model._captions([photo.found[0][:1]], [photo.features])
+        return model._captions([photo.found[0][:1]], [photo.features], photo.begun)
 
     return {
         READ: lambda photo: load_image(photo.path, READ_MIN_SIDE),
