@@ -178,27 +178,27 @@ class FeatureExtractor(nn.Module):
         """
         stages = self.stages
         end = len(stages) if end is None else end
-        if (first, end) == (0, len(stages)):
-            return self.feature_map(maps)
-        for stage in self._folded_stages(stages)[first:end]:
+        if len(stages) == 1:
+            return self.feature_map(maps) if first < end else maps
+        frozen = max(first, min(end, len(stages) - self.unfrozen_stages))
+        # Without gradients, no maps of the frozen stages are kept for the backward pass.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and maps.requires_grad):
+            for stage in self._folded_stages(stages)[first:frozen]:
+                maps = stage(maps)
+        for stage in self._folded_stages(stages)[frozen:end]:
             maps = stage(maps)
         return maps
 
     def _folded_stages(self, stages: list[nn.Module]) -> list[nn.Module]:
         """The stages, without gradients with their batch norms folded."""
-        if torch.is_grad_enabled() or len(stages) == 1 or self.trained_statistics:
+        if torch.is_grad_enabled() or self.trained_statistics:
             return stages
         return self._folded.get(lambda: fold_batch_norms(stages))
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Features on their grid: (B, 3, S, S) -> (B, D, rows, cols)."""
-        if 0 < self.unfrozen_stages < self.num_stages:
-            frozen = self.num_stages - self.unfrozen_stages
-            with torch.no_grad():  # keeps no activations of the frozen stages for backward
-                maps = self.run_stages(images, 0, frozen)
-            return self.run_stages(maps, frozen)
-        if self.num_stages > 1 and not torch.is_grad_enabled():
-            return nn.Sequential(*self._folded_stages(self.stages))(images)
+        if self.num_stages > 1:
+            return self.run_stages(images)
         features = self.backbone.forward_features(images)
         if not isinstance(features, Tensor):
             raise ValueError("it gives several feature maps in place of one")
