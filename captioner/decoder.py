@@ -438,23 +438,26 @@ class LSTMWithAttention(nn.Module):
         entering = layers.word(embedded)  # (B, K, T, 4 H)
         state = begun.shared_by(slots.shape[1])
         outcomes: list[tuple[Tensor, ...]] = []
-        for step, width in enumerate(widths[: sum(map(bool, widths))]):
+        widths = widths[: sum(map(bool, widths))]
+        for step, width in enumerate(widths):
             state = state.cut(width)
-            words = embedded[:, :width, step].flatten(0, 1)  # (B * width, D_embedding)
             alpha, state = self._advance(
                 layers,
                 inputs[:, :width, step].flatten(),
                 entering[:, :width, step].flatten(0, 1),
                 state,
             )
-            chosen = spoken[:, :width, step].flatten().nonzero().squeeze(1)
-            rows = slots[:, :width].flatten()[chosen].to(words.device)
-            chosen = chosen.to(words.device)
+            words = embedded[:, :width, step].flatten(0, 1)  # (B * width, D_embedding)
             seen = self._see(alpha, state)
-            read = (state.hidden, state.context, words, alpha, seen, state.named)
-            read = (tensor.index_select(0, chosen) for tensor in read)
-            outcomes.append((rows, torch.full_like(rows, step), *read))
-        return ReadCaptions(*(torch.cat(tensors) for tensors in zip(*outcomes, strict=True)))
+            outcomes.append((state.hidden, state.context, words, alpha, seen, state.named))
+        steps = [*enumerate(widths)]
+        chosen = torch.cat([spoken[:, :width, step].flatten() for step, width in steps]).nonzero()
+        chosen = chosen.squeeze(1)
+        rows = torch.cat([slots[:, :width].flatten() for width in widths])[chosen]
+        places = torch.cat([torch.full((len(slots) * w,), step) for step, w in steps])[chosen]
+        chosen, rows, places = (part.to(words.device) for part in (chosen, rows, places))
+        parts = (torch.cat(tensors).index_select(0, chosen) for tensors in zip(*outcomes, strict=True))
+        return ReadCaptions(rows, places, *parts)
 
     def _see(self, alpha: Tensor, state: DecoderState) -> Tensor:
         """Class logits where the decoder looks, (N, C); (N, 0) without a pointing gate."""
