@@ -456,7 +456,9 @@ class LSTMWithAttention(nn.Module):
         rows = torch.cat([slots[:, :width].flatten() for width in widths])[chosen]
         places = torch.cat([torch.full((len(slots) * w,), step) for step, w in steps])[chosen]
         chosen, rows, places = (part.to(words.device) for part in (chosen, rows, places))
-        parts = (torch.cat(tensors).index_select(0, chosen) for tensors in zip(*outcomes, strict=True))
+        parts = (
+            torch.cat(tensors).index_select(0, chosen) for tensors in zip(*outcomes, strict=True)
+        )
         return ReadCaptions(rows, places, *parts)
 
     def _see(self, alpha: Tensor, state: DecoderState) -> Tensor:
