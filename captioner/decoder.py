@@ -119,7 +119,7 @@ class ReadCaptions(NamedTuple):
     context: Tensor  # (W, D_memory)
     embedded: Tensor  # (W, D_embedding), of the word before
     alphas: Tensor  # (W, P)
-    seen: Tensor  # (W, D), pretrained features where it looks; (W, 0) without a pointing gate
+    seen: Tensor  # (W, C), class logits where it looks; (W, 0) without a pointing gate
     named: Tensor  # (W, L), see `DecoderState`
 
 
