@@ -107,7 +107,7 @@ def main() -> None:
     if flags.kill:
         print(f"{run.count()} photos had captions when the command was killed; resuming")
         samples = run.follow()
-    rate = (len(names) - before) / (time.monotonic() - began)
+    rate = (run.count() - before) / (time.monotonic() - began)
     counted = run.done()
     once = sum(counted[name] == 1 for name in names)
     print(f"{once} of {len(names)} photos captioned exactly once, {counted.total() - once} others")
