@@ -261,6 +261,13 @@ class LSTMWithAttention(nn.Module):
         else:
             self.output = nn.Linear(hidden_size, vocab_size)
         self.pointing = PointingGate(feature_size, hidden_size, classes) if classes else None
+        # The parts of `DecoderState.read`.
+        self._read_sizes = [
+            4 * hidden_size,
+            attention_size,
+            memory_size if gate else 0,
+            1 + GATE_SIZE if classes else 0,
+        ]
         parts = [self, self.lstm, self.attention.query, self.gate, self.deep_output]
         parts += [self.embedding.embedding] if deep_output else [self.output]
         if self.pointing is not None:
@@ -348,31 +355,24 @@ class LSTMWithAttention(nn.Module):
         """
         if self.pointing is not None:
             state = state._replace(named=state.named | self.pointing.names(token_ids))
+        gates, query, scale, _ = state.read.split(self._read_sizes, dim=1)
         if self.attention_query == "before":
-            context, alpha = self._attend(state.read, state)
-            hidden, cell = self._update(words + layers.context(context), state)
+            context, alpha = self._attend(query, scale, state)
+            hidden, cell = _update(gates + words + layers.context(context), state.cell)
             read = layers.hidden(hidden)
         else:
-            hidden, cell = self._update(words + layers.context(state.context), state)
+            hidden, cell = _update(gates + words + layers.context(state.context), state.cell)
             read = layers.hidden(hidden)
-            context, alpha = self._attend(read, state)
+            _, query, scale, _ = read.split(self._read_sizes, dim=1)
+            context, alpha = self._attend(query, scale, state)
         return alpha, state._replace(hidden=hidden, cell=cell, context=context, read=read)
 
-    def _attend(self, read: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
-        """Context and alpha, from what the layers read off a hidden state."""
-        start = 4 * self.lstm.hidden_size
-        end = start + self.attention.query.out_features
-        context, alpha = self.attention.weigh(read[:, start:end], state.memory, state.keys)
+    def _attend(self, query: Tensor, scale: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """Context and alpha; the scale, (N, D_memory), is that of a decoder with a gate."""
+        context, alpha = self.attention.weigh(query, state.memory, state.keys)
         if self.gate is not None:
-            context = torch.sigmoid(read[:, end : end + context.shape[1]]) * context
+            context = torch.sigmoid(scale) * context
         return context, alpha
-
-    def _update(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
-        """The hidden state and cell, as nn.LSTMCell; inputs (N, 4 H), all but the hidden state's"""
-        gates = inputs + state.read[:, : inputs.shape[1]]
-        enter, keep, new, leave = gates.chunk(4, dim=1)
-        cell = keep.sigmoid() * state.cell + enter.sigmoid() * new.tanh()
-        return leave.sigmoid() * cell.tanh(), cell
 
     def logits(self, hidden: Tensor, context: Tensor, embedded: Tensor) -> Tensor:
         """The output layer's, (N, V)."""
@@ -435,7 +435,8 @@ class LSTMWithAttention(nn.Module):
         inputs = token_ids[slots.to(token_ids.device)]  # (B, K, T)
         embedded = self.embedding(inputs)  # (B, K, T, D_embedding)
         layers = self.layers
-        entering = layers.word(embedded)  # (B, K, T, 4 H)
+        entering = layers.word(embedded).unbind(dim=2)  # T of (B, K, 4 H)
+        vectors = embedded.unbind(dim=2)
         state = begun.shared_by(slots.shape[1])
         outcomes: list[tuple[Tensor, ...]] = []
         widths = widths[: sum(map(bool, widths))]
@@ -444,10 +445,10 @@ class LSTMWithAttention(nn.Module):
             alpha, state = self._advance(
                 layers,
                 inputs[:, :width, step].flatten(),
-                entering[:, :width, step].flatten(0, 1),
+                entering[step][:, :width].flatten(0, 1),
                 state,
             )
-            words = embedded[:, :width, step].flatten(0, 1)  # (B * width, D_embedding)
+            words = vectors[step][:, :width].flatten(0, 1)  # (B * width, D_embedding)
             seen = self._see(alpha, state)
             outcomes.append((state.hidden, state.context, words, alpha, seen, state.named))
         steps = [*enumerate(widths)]
@@ -455,7 +456,7 @@ class LSTMWithAttention(nn.Module):
         chosen = chosen.squeeze(1)
         rows = torch.cat([slots[:, :width].flatten() for width in widths])[chosen]
         places = torch.cat([torch.full((len(slots) * w,), step) for step, w in steps])[chosen]
-        chosen, rows, places = (part.to(words.device) for part in (chosen, rows, places))
+        chosen, rows, places = (part.to(token_ids.device) for part in (chosen, rows, places))
         parts = (
             torch.cat(tensors).index_select(0, chosen) for tensors in zip(*outcomes, strict=True)
         )
@@ -481,6 +482,18 @@ class GridPosition(nn.Module):
         """(N, rows * cols, D) -> the same shape; another number of regions is left as it is."""
         places = (self.row + self.col).flatten(0, 1)
         return memory + places if memory.shape[1] == len(places) else memory
+
+
+def _update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The next hidden state and cell, as nn.LSTMCell has them.
+
+    Args:
+        gates: (N, 4 H), before their activations.
+        cell: (N, H).
+    """
+    enter, keep, new, leave = gates.chunk(4, dim=1)
+    cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
+    return leave.sigmoid() * cell.tanh(), cell
 
 
 def _slots(lengths: Tensor, photo_of_row: Tensor, num_photos: int) -> Tensor:
