@@ -9,7 +9,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from PIL import (
     ExifTags,
     GifImagePlugin,
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -133,7 +134,7 @@ def _decode(content: bytes, name: str, min_side: int | None) -> Image.Image:
 
 
 def _copy(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
-    with _pillow_errors(name):
+    with _pillow_errors(name, is_read=not isinstance(image, ImageFile.ImageFile)):
         check_size(image, name)
         image.load()
         orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -165,14 +166,16 @@ def _checked_array(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @contextmanager
-def _pillow_errors(name: str) -> Iterator[None]:
+def _pillow_errors(name: str, is_read: bool = False) -> Iterator[None]:
     """Turn whatever a decoder raises into a PhotoError, and drop Pillow's warnings.
 
     Args:
         name: what messages call the photo.
+        is_read: that its pixels are in memory, of which Pillow does not warn: the filters of
+            warnings, which other threads may be changing, are then left alone.
     """
     try:
-        with _quiet_pillow:
+        with nullcontext() if is_read else _quiet_pillow:
             yield
     except PhotoError:
         raise

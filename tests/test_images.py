@@ -383,6 +383,18 @@ def test_an_error_survives_the_way_between_processes() -> None:
     assert str(PhotoError("Caught PhotoError in DataLoader worker")).startswith("Caught")
 
 
+def test_a_photo_in_memory_leaves_the_filters_of_warnings_to_other_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To put them back takes those away that another thread has set meanwhile."""
+    file = io.BytesIO()
+    landmark().save(file, "PNG")
+    monkeypatch.setattr("captioner.images._quiet_pillow", None)
+    assert load_image(landmark()).size == (WIDTH, HEIGHT)
+    with pytest.raises(PhotoError):
+        load_image(Image.open(file))  # is read only now
+
+
 def test_threads_that_read_photos_leave_warnings_as_they_were() -> None:
     """`warnings.catch_warnings` in two threads at a time can leave its filters for good."""
     filters = warnings.filters[:]

@@ -65,13 +65,13 @@ def test_several_photos_are_encoded_together_a_bounded_number_at_a_time(
 ) -> None:
     sizes: list[int] = []
 
-    def count(images: torch.Tensor) -> torch.Tensor:
+    def count(images: torch.Tensor, *stages: int) -> torch.Tensor:
         sizes.append(len(images))
-        return original(images)
+        return original(images, *stages)
 
-    original = model.encoder.feature_map
+    original = model.encoder.run_stages
     mixed = [*photos, model.encode(photos[0]), *photos]
-    monkeypatch.setattr(model.encoder, "feature_map", count)
+    monkeypatch.setattr(model.encoder, "run_stages", count)
     monkeypatch.setattr("captioner.model.ENCODED_TOGETHER_ON_CPU", 3)
     together = model.generate_captions(mixed, max_length=4)
     assert sizes == [3, 3, 2]

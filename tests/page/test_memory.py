@@ -159,6 +159,7 @@ def test_what_another_release_kept_is_left_out_where_it_has_no_place_any_more(
     page.reload()
     expect_shown(page)
     expect(page.get_by_role("radio", name="Spotlight")).to_be_checked()
+    page.wait_for_timeout(1000)  # the page keeps what it shows a moment after it shows it
     page.evaluate(CHANGE, "story => { delete story.shown.caption.words[0].alternatives; }")
     page.reload()
     expect_shown(page)
