@@ -163,7 +163,7 @@ class PointingGate(nn.Module):
         said = vocabulary.index_select(1, self.words)
         gate, pointed = self.point(said, seen, read, named)
         closed = F.logsigmoid(-gate)
-        mixed = _log_add(said + closed, pointed + F.logsigmoid(gate))
+        mixed = torch.logaddexp(said + closed, pointed + F.logsigmoid(gate))
         logprobs = (vocabulary + closed).index_copy_(1, self.words, mixed)
         return Mixture(logprobs, vocabulary, closed)
 
@@ -218,8 +218,3 @@ class PointingGate(nn.Module):
         agreement = (said * nouns).sum(dim=1, keepdim=True) / (mass + LEAST)
         signs = [best[:, :1], logs[:, :2], entropy / 4, mass, logs[:, 2:], agreement]
         return torch.cat(signs, dim=1)
-
-
-def _log_add(first: Tensor, second: Tensor) -> Tensor:
-    """As torch.logaddexp, which on a CPU takes several times as long; one of each is finite."""
-    return torch.maximum(first, second) + (-(first - second).abs()).exp().log1p()
