@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from captioner import ImageCaptioningModel, LSTMWithAttention, load_model, save_model
-from captioner.packed import ENGINES, packed_linear
+from captioner.packed import packed_linear
 from captioner.vocabulary import START_ID
 
-FBGEMM = torch.backends.quantized.engine in ENGINES
+HAS_FBGEMM = platform.machine().lower() in ("x86_64", "amd64")
+"""On other processors nothing is packed."""
 D, H, V, P = 6, 16, 20, 4
 
 
@@ -27,10 +29,9 @@ def is_packed(weight: Tensor) -> bool:
     return torch.equal(layer(given), before)
 
 
-@pytest.mark.skipif(not FBGEMM, reason="FBGEMM is not for this processor")
 def test_weights_that_float16_holds_are_packed_and_others_are_not() -> None:
     weight = torch.randn(5, 7)
-    assert is_packed(weight.half().float())
+    assert is_packed(weight.half().float()) == HAS_FBGEMM
     assert not is_packed(weight)
     assert not is_packed(weight.half().float() * 1e6)
 
