@@ -579,8 +579,8 @@ class ImageCaptioningModel(nn.Module):
         training, unseen = self.training_photos, None
         familiarities: list[float | None] = [None] * len(features)
         if training is not None:
-            stacked = torch.stack([part.regions for part in features])
-            familiarities = self._familiarity(training, stacked).tolist()
+            means = [self.pretrained_means(part.regions) for part in features]
+            familiarities = self._familiarity(training, torch.stack(means)).tolist()
             unseen = self._unseen(training, len(features[0].regions))
         token_ids = [[hypothesis.token_ids for hypothesis in own] for own in found]
         evidence = weigh(self.decoder, state, token_ids, unseen)
@@ -606,13 +606,13 @@ class ImageCaptioningModel(nn.Module):
         return self._unseen_state.get(lambda: self.decoder.initial_state(regions), num_regions)
 
     def pretrained_means(self, regions: Tensor) -> Tensor:
-        """The mean region of each photo with features as pretrained, (B, P, ...) -> (B, D)."""
-        return regions[:, :, -self.encoder.feature_size :].mean(dim=1)
+        """The mean region of photos with features as pretrained, (..., P, D or 2 D) -> (..., D)."""
+        return regions[..., -self.encoder.feature_size :].mean(dim=-2)
 
-    def _familiarity(self, training: TrainingPhotos, regions: Tensor) -> Tensor:
+    def _familiarity(self, training: TrainingPhotos, means: Tensor) -> Tensor:
         pointing = self.decoder.pointing
         classifier = None if pointing is None else pointing.classifier
-        return training.familiarity(self.pretrained_means(regions), classifier)
+        return training.familiarity(means, classifier)
 
     def _words(
         self,
