@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from captioner import ImageCaptioningModel
 
 T = TypeVar("T")
@@ -15,6 +18,10 @@ Times = dict[str, list[float]]
 
 TURN_SECONDS = 0.2
 """A contestant runs again and again for this long; its time in the round is the mean."""
+SIDE = 2048
+"""Of the square matrices whose product gives the machine's best rate."""
+PRODUCT_COUNT = SIDE**3
+"""Multiply-adds of that product."""
 
 
 class Setup(NamedTuple):
@@ -60,6 +67,19 @@ def _turn(run: Callable[[T], object], given: T) -> float:
         if taken >= TURN_SECONDS:
             return taken / runs
     raise AssertionError("unreachable")
+
+
+def matrix_product(dtype: torch.dtype = torch.float32) -> Callable[[object], object]:
+    """A contestant whose time gives the best rate of multiply-adds that this machine reaches."""
+    matrix = torch.rand(SIDE, SIDE).to(dtype)
+    return lambda _: matrix @ matrix
+
+
+def count_multiply_adds(run: Callable[[], object]) -> float:
+    """Of convolutions and matrix products; those of packed weights are not seen."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() / 2  # a multiplication and an addition each
 
 
 def ratio(times: Sequence[float], others: Sequence[float]) -> float:

@@ -1,6 +1,6 @@
 """The parts of a caption, each beside its floor: its multiply-adds at this machine's best rate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from captioner import FeatureExtractor, Features, ImageCaptioningModel, load_image
 from captioner.decoder import DecoderState
@@ -18,10 +17,19 @@ from captioner.images import READ_MIN_SIDE
 from captioner.preprocessing import PreprocessConfig, to_tensor
 from captioner.vocabulary import PAD_ID, SPECIALS, START_ID
 from tests.benchmarks.captions import OPTIONS, PHOTOS, WORDS
-from tests.benchmarks.measuring import Setup, alternate, milliseconds, ratio, relative, table
+from tests.benchmarks.measuring import (
+    PRODUCT_COUNT,
+    SIDE,
+    Setup,
+    alternate,
+    count_multiply_adds,
+    matrix_product,
+    milliseconds,
+    ratio,
+    relative,
+    table,
+)
 
-SIDE = 2048
-"""Of the matrices whose product gives the machine's best rate."""
 PRODUCT, PILLOW = "matrix product", "Pillow"
 READ, RESIZE, ENCODE, DESCRIBE = "read", "resize", "encode", "evidence, maps, Caption (beam 3)"
 SEARCHES = {"search, greedy": 1, "search, beam 3": 3, "search, beam 5": 5}
@@ -44,13 +52,12 @@ def parts(setup: Setup) -> Iterator[str]:
     """Time the parts and their floors in the same rounds."""
     model = setup.model
     photos = [_photo(model, path) for path in setup.some(PHOTOS)]
-    matrix = torch.rand(SIDE, SIDE)
     floors: dict[str, Callable[[Photo], object]] = {
-        PRODUCT: lambda _: matrix @ matrix,
+        PRODUCT: matrix_product(),
         PILLOW: lambda photo: Image.open(photo.path).load(),
     }
     times = alternate(floors | _parts(model), photos, setup.rounds)
-    rate = SIDE**3 / median(times[PRODUCT])  # multiply-adds a second
+    rate = PRODUCT_COUNT / median(times[PRODUCT])  # multiply-adds a second
     counts = multiply_adds(model, photos[0])
     rows = []
     for name in _parts(model):
@@ -117,33 +124,41 @@ def _encoders(model: ImageCaptioningModel) -> dict[str, Callable[[Photo], object
 
 def multiply_adds(model: ImageCaptioningModel, photo: Photo) -> dict[str, float]:
     """Of each part that is made of multiply-adds."""
-    decoder, regions = model.decoder, photo.features.regions.unsqueeze(0).clone()
-
-    def predict(photos: int, steps: list[int]) -> float:
-        """Of the decoder, for captions of so many tokens."""
-        token_ids = torch.full((len(steps), max(steps)), PAD_ID)
-        for row, count in enumerate(steps):
-            token_ids[row, :count] = torch.tensor([START_ID, *[len(SPECIALS)] * (count - 1)])
-        owners = torch.arange(len(steps)) % photos
-        batch = regions.expand(photos, -1, -1)
-        return _count(lambda: decoder.predict(batch, token_ids, owners))
-
+    regions = photo.features.regions
     return {
         RESIZE: _resize_count(photo.image.size, model.config.preprocess),
-        ENCODE: _count(lambda: model.regions(photo.tensor.unsqueeze(0))),
+        ENCODE: count_multiply_adds(lambda: model.regions(photo.tensor.unsqueeze(0))),
         **{
-            name: predict(1, [WORDS + 1, *[WORDS] * (size - 1)])  # the first step has one row
+            name: search_multiply_adds(model, regions, size, WORDS)
             for name, size in SEARCHES.items()
         },
-        DESCRIBE: predict(2 if model.training_photos else 1, [WORDS, WORDS]),
+        DESCRIBE: evidence_multiply_adds(model, regions, WORDS),
     }
 
 
-def _count(run: Callable[[], object]) -> float:
-    """The multiply-adds of convolutions and matrix products, two operations each."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops() / 2
+def search_multiply_adds(
+    model: ImageCaptioningModel, regions: Tensor, beam_size: int, words: int
+) -> float:
+    """Of a search for so many words, given the regions (P, D) of a photo."""
+    steps = [words + 1, *[words] * (beam_size - 1)]  # the first step has one row
+    return _decoder_multiply_adds(model, regions, 1, steps)
+
+
+def evidence_multiply_adds(model: ImageCaptioningModel, regions: Tensor, words: int) -> float:
+    """Of the evidence for a caption, with and without the photo."""
+    return _decoder_multiply_adds(model, regions, 2 if model.training_photos else 1, [words, words])
+
+
+def _decoder_multiply_adds(
+    model: ImageCaptioningModel, regions: Tensor, photos: int, steps: Sequence[int]
+) -> float:
+    """Of captions of so many tokens, each of one of so many photos in turn."""
+    token_ids = torch.full((len(steps), max(steps)), PAD_ID)
+    for row, count in enumerate(steps):
+        token_ids[row, :count] = torch.tensor([START_ID, *[len(SPECIALS)] * (count - 1)])
+    batch = regions.clone().expand(photos, -1, -1)
+    owners = torch.arange(len(steps)) % photos
+    return count_multiply_adds(lambda: model.decoder.predict(batch, token_ids, owners))
 
 
 def _resize_count(size: tuple[int, int], config: PreprocessConfig) -> float:

@@ -4,8 +4,18 @@ import random
 from collections.abc import Callable, Iterator
 from statistics import median
 
+import torch
+
 from captioner import Vocabulary
-from tests.benchmarks.measuring import Setup, alternate, ratio, table
+from tests.benchmarks.measuring import (
+    PRODUCT_COUNT,
+    Setup,
+    alternate,
+    count_multiply_adds,
+    matrix_product,
+    ratio,
+    table,
+)
 from tests.benchmarks.textbook import Textbook
 from train.batches import build_dataset, build_loader, steps_per_epoch
 from train.config import FitConfig
@@ -25,13 +35,18 @@ VOCABULARY = [f"word{number}" for number in range(5000)]
 STAGES_LEFT = 2
 """As `train prepare` leaves them by default."""
 TEXTBOOK, CACHED, FIT = "textbook loop", "the same on cached features", "train fit"
+FLOORS = {torch.float32: "its floor in float32", torch.bfloat16: "its floor in bfloat16"}
 
 
 def compare_epochs(setup: Setup) -> Iterator[str]:
     """Compare epochs over the same photos and captions."""
     config = _write_data(setup)
     epochs = _epochs(config)
-    times = alternate(epochs, [None], min(setup.rounds, ROUNDS))
+    products = {name: matrix_product(dtype) for dtype, name in FLOORS.items()}
+    times = alternate(epochs | products, [None], min(setup.rounds, ROUNDS))
+    products_of_fit = count_multiply_adds(lambda: epochs[FIT](None)) / PRODUCT_COUNT
+    for name in products:
+        times[name] = [products_of_fit * seconds for seconds in times[name]]
     captions = PHOTOS * CAPTIONS
     yield table(
         ("training", f"{TEXTBOOK} = 1", "captions per second"),
@@ -45,7 +60,8 @@ def compare_epochs(setup: Setup) -> Iterator[str]:
         f"{config.batch_photos * CAPTIONS} captions a batch, {len(VOCABULARY)} words. The textbook "
         "loop reads and encodes a photo for each of its captions, in float32. `train fit` has the "
         "flags of the recipe's first run: cached features with two stages of the encoder left, "
-        "bfloat16, each photo once with all its captions.\n"
+        "bfloat16, each photo once with all its captions; its floor is its multiply-adds at the "
+        "best rate that matrices reach here.\n"
     )
 
 
@@ -76,7 +92,7 @@ def _write_data(setup: Setup) -> FitConfig:
     )
 
 
-def _epochs(config: FitConfig) -> dict[str, Callable[[None], None]]:
+def _epochs(config: FitConfig) -> dict[str, Callable[[None], object]]:
     """What runs an epoch, by each way of training."""
     processes, config = join_processes(config)
     photos = load_split(config, "train")
