@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from captioner import efficientnet
 from captioner.checks import short
 from captioner.efficientnet import EfficientNetLite2
-from captioner.folding import fold_batch_norms
+from captioner.folding import FoldedStages
 from captioner.preprocessing import PreprocessConfig
-from captioner.weight_cache import WeightCache
 
 PRETRAINED_TAGS = {"resnet50": "resnet50.tv_in1k"}
 """Backbones whose default weights at timm are not the ones wanted: torchvision's, here."""
@@ -115,7 +114,7 @@ class FeatureExtractor(nn.Module):
             self.backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
         self.requires_grad_(False)
         self.unfrozen_stages, self.trained_statistics = 0, False
-        self._folded: WeightCache[list[nn.Module]] = WeightCache(self.backbone.modules())
+        self._folded = FoldedStages(self.stages)
         self.eval()
         if str(weights) == "pretrained" and _weight_package(name):
             _check_known_features(self)
@@ -183,17 +182,16 @@ class FeatureExtractor(nn.Module):
         frozen = max(first, min(end, len(stages) - self.unfrozen_stages))
         # Without gradients, no maps of the frozen stages are kept for the backward pass.
         with torch.set_grad_enabled(torch.is_grad_enabled() and maps.requires_grad):
-            for stage in self._folded_stages(stages)[first:frozen]:
-                maps = stage(maps)
-        for stage in self._folded_stages(stages)[frozen:end]:
+            maps = self._run(stages, maps, first, frozen)
+        return self._run(stages, maps, frozen, end)
+
+    def _run(self, stages: list[nn.Module], maps: Tensor, first: int, end: int) -> Tensor:
+        """As `run_stages`; without gradients with the batch norms folded."""
+        folds = not torch.is_grad_enabled() and not self.trained_statistics
+        for number in range(first, end):
+            stage = self._folded[number] if folds else stages[number]
             maps = stage(maps)
         return maps
-
-    def _folded_stages(self, stages: list[nn.Module]) -> list[nn.Module]:
-        """The stages, without gradients with their batch norms folded."""
-        if torch.is_grad_enabled() or self.trained_statistics:
-            return stages
-        return self._folded.get(lambda: fold_batch_norms(stages))
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Features on their grid: (B, 3, S, S) -> (B, D, rows, cols)."""

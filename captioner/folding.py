@@ -12,21 +12,34 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from captioner.weight_cache import WeightCache
 
-def fold_batch_norms(stages: Iterable[nn.Module]) -> list[nn.Module]:
-    """Copies of stages with their batch norms folded, as they compute in evaluation mode.
+
+class FoldedStages:
+    """Copies of stages as `fold_batch_norms` makes them, each kept until a weight of it changes."""
+
+    def __init__(self, stages: Iterable[nn.Module]) -> None:
+        self._stages = [(stage, WeightCache[nn.Module](stage.modules())) for stage in stages]
+
+    def __getitem__(self, number: int) -> nn.Module:
+        """The copy of a stage, from 0."""
+        stage, cache = self._stages[number]
+        return cache.get(lambda: fold_batch_norms(stage))
+
+
+def fold_batch_norms(stage: nn.Module) -> nn.Module:
+    """A copy of a stage with its batch norms folded, as it computes in evaluation mode.
 
     Args:
-        stages: whose every batch norm follows, among their modules, the convolution before it.
+        stage: whose every batch norm follows, among its modules, the convolution before it.
     """
     copies: dict[int, Any] = {}  # what takes the place of a module, as copy.deepcopy wants it
-    parts = nn.ModuleList(stages)
     convolution: nn.Conv2d | None = None
-    for module in parts.modules():
+    for module in stage.modules():
         if isinstance(module, nn.Conv2d):
             convolution = module
         elif isinstance(module, nn.BatchNorm2d) and convolution is not None:
             folded = fuse_conv_bn_eval(convolution, module)
             copies[id(convolution)] = folded.to(memory_format=torch.channels_last)
             copies[id(module)] = getattr(module, "act", nn.Identity())  # timm's norms have one
-    return [*copy.deepcopy(parts, copies)]
+    return copy.deepcopy(stage, copies)

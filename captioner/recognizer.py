@@ -8,8 +8,7 @@ import copy
 from torch import Tensor, nn
 
 from captioner.encoder import FeatureExtractor
-from captioner.folding import fold_batch_norms
-from captioner.weight_cache import WeightCache
+from captioner.folding import FoldedStages
 
 
 class Recognizer(nn.Module):
@@ -36,7 +35,7 @@ class Recognizer(nn.Module):
             raise ValueError(f"no stages of {encoder.name} can be kept: it is not run in parts")
         self.num_stages = stages
         self.stages = nn.Sequential(*copy.deepcopy(encoder.stages[encoder.num_stages - stages :]))
-        self._folded: WeightCache[nn.Module] = WeightCache(self.stages.modules())
+        self._folded = FoldedStages(self.stages)
         self.requires_grad_(False)
         self.eval()
 
@@ -53,5 +52,6 @@ class Recognizer(nn.Module):
         Returns:
             (B, P, D), regions in reading order.
         """
-        stages = self._folded.get(lambda: nn.Sequential(*fold_batch_norms(self.stages)))
-        return stages(maps).flatten(2).transpose(1, 2)
+        for number in range(len(self.stages)):
+            maps = self._folded[number](maps)
+        return maps.flatten(2).transpose(1, 2)

@@ -28,11 +28,12 @@ def encoder(request: pytest.FixtureRequest) -> FeatureExtractor:
 
 def test_folded_stages_give_what_the_stages_give(encoder: FeatureExtractor) -> None:
     images = torch.randn(2, 3, 64, 64)
-    folded = fold_batch_norms(encoder.stages)
-    assert not any(isinstance(part, nn.BatchNorm2d) for stage in folded for part in stage.modules())
+    stages = nn.Sequential(*encoder.stages)
     with torch.no_grad():
-        wanted = nn.Sequential(*encoder.stages)(images)
-        torch.testing.assert_close(nn.Sequential(*folded)(images), wanted, atol=1e-3, rtol=1e-3)
+        wanted = stages(images)
+        folded = fold_batch_norms(stages)
+        assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
+        torch.testing.assert_close(folded(images), wanted, atol=1e-3, rtol=1e-3)
 
 
 def test_an_encoder_gives_the_same_with_gradients_and_without(encoder: FeatureExtractor) -> None:
@@ -63,5 +64,15 @@ def test_a_changed_weight_is_folded_anew(encoder: FeatureExtractor) -> None:
 
 def test_folding_leaves_the_random_numbers_to_others(encoder: FeatureExtractor) -> None:
     state = torch.get_rng_state()
-    fold_batch_norms(encoder.stages)
+    fold_batch_norms(nn.Sequential(*encoder.stages))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@torch.no_grad()
+def test_only_a_changed_stage_is_folded_anew(encoder: FeatureExtractor) -> None:
+    encoder(torch.randn(1, 3, 64, 64))
+    first, last = encoder._folded[0], encoder._folded[encoder.num_stages - 1]
+    for parameter in encoder.stages[-1].parameters():
+        parameter.mul_(1.5)
+    assert encoder._folded[0] is first
+    assert encoder._folded[encoder.num_stages - 1] is not last
