@@ -16,7 +16,7 @@ from typing import Any
 import captioner
 from captioner.bundled import BUNDLED
 from captioner.photo_reader import PhotoReader
-from captioner.startup import rare_collections
+from captioner.startup import rare_collections, return_freed_memory, share_one_heap
 
 THREADS = 1
 """For the model. On two busy cores, two threads can take ten times as long as one."""
@@ -131,6 +131,7 @@ def first_signal() -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the page until SIGINT or SIGTERM."""
     options = parse_args(arguments)
+    share_one_heap()
     with ExitStack() as open_things:
         with rare_collections():
             signalled = start(options, open_things)
@@ -185,9 +186,11 @@ def start(options: argparse.Namespace, open_things: ExitStack) -> int:
     except OSError as error:  # the port is taken
         sys.exit(f"app.py: {error}")
     try:
-        model.set_result(load_model(options))
+        loaded = load_model(options)
     except (OSError, ValueError) as error:
         sys.exit(f"app.py: {error}")
+    return_freed_memory()
+    model.set_result(loaded)
     return signalled
 
 

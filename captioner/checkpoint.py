@@ -112,8 +112,7 @@ def load_model(
         values = {"file": folder / CONFIG_FILE, "got": short(vocab_size), "limit": len(vocabulary)}
         raise CheckpointError("vocab_size", values)
     model = _outline(config, vocabulary, folder / CONFIG_FILE)
-    weights = read_weights(folder / WEIGHTS_FILE, model.state_dict())
-    _fill(model, weights)
+    _fill(model, read_weights(folder / WEIGHTS_FILE, model.state_dict()))
     _check_output(model.eval(), folder / WEIGHTS_FILE)
     return model.to(device)
 

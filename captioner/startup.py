@@ -1,11 +1,15 @@
-"""Starting a program sooner."""
+"""Starting a program sooner, and in less memory."""
 
+import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 YOUNG_OBJECTS = 50_000
 """New objects between two collections; Python's default is 700 to 10,000."""
+M_ARENA_MAX = -8
+"""Of glibc's mallopt(3)."""
 
 
 @contextmanager
@@ -22,3 +26,24 @@ def rare_collections() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.set_threshold(*thresholds)
+
+
+def share_one_heap() -> None:
+    """Let all threads allocate from one heap, if the C library is glibc.
+
+    Otherwise each of a server's threads may get one of its own, and keeps what is freed there.
+    """
+    mallopt = getattr(_c_library(), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
+
+
+def return_freed_memory() -> None:
+    """Return to the system what the heap holds for reuse, if the C library is glibc."""
+    trim = getattr(_c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _c_library() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform == "linux" else None

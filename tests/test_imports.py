@@ -130,3 +130,34 @@ else:
     raise AssertionError
 """
     assert run_python(code) == ("", "")
+
+
+def test_threads_share_one_heap() -> None:
+    code = """
+import ctypes, threading
+from pathlib import Path
+from captioner.startup import share_one_heap
+share_one_heap()
+libc, found = ctypes.CDLL(None), []
+libc.malloc.restype = ctypes.c_void_p
+thread = threading.Thread(target=lambda: found.append(libc.malloc(1000)))
+thread.start()
+thread.join()
+lines = Path("/proc/self/maps").read_text().splitlines()
+(heap,) = (line.split()[0].split("-") for line in lines if line.endswith("[heap]"))
+assert int(heap[0], 16) <= found[0] < int(heap[1], 16), (heap, found)
+"""
+    assert run_python(code) == ("", "")
+
+
+def test_memory_that_was_freed_is_returned_to_the_system() -> None:
+    code = """
+from captioner.startup import return_freed_memory
+import psutil
+process = psutil.Process()
+last = [bytes(2000) for _ in range(100_000)][-1]  # which keeps those before from being returned
+before = process.memory_info().rss
+return_freed_memory()
+assert process.memory_info().rss < before - 100_000_000
+"""
+    assert run_python(code) == ("", "")

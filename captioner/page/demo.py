@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import gradio.routes
+import gradio.utils
 
 from captioner.bundled import BUNDLED
 from captioner.page.about import about_section
@@ -50,6 +52,8 @@ def build_demo(
     os.environ["GRADIO_TEMP_DIR"] = str(files.uploads)
     # Read when Gradio was imported; another user's folder may be in the way there.
     gradio.routes.DEFAULT_TEMP_DIR = str(files.folder)  # pyright: ignore[reportPrivateImportUsage]
+    # For each event Gradio imports matplotlib, to keep figures off the screen: there are none here.
+    gradio.utils.MatplotlibBackendMananger = nullcontext
     # After each event Gradio summarizes all before it, which nobody sees.
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     texts = page_texts()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 import app
@@ -259,3 +260,16 @@ def test_names_of_other_hosts_are_refused_only_where_the_page_is_for_this_machin
     arguments: list[str], hosts: list[str] | None
 ) -> None:
     assert app.hosts_of(app.parse_args(arguments)) == hosts
+
+
+def test_a_server_that_captions_has_no_library_in_memory_that_it_does_not_need(
+    tmp_path: Path,
+) -> None:
+    """Gradio imported matplotlib for the first request, 20 MB."""
+    with started(tmp_path / "files") as server:
+        photo = upload(server.address, write_photo(tmp_path / "photo.jpg"))
+        assert "probability" in call(server.address, photo)
+        libraries = [part.path for part in psutil.Process(server.process.pid).memory_maps()]
+    assert any("libtorch" in path for path in libraries)
+    for name in ("matplotlib", "torchvision"):
+        assert not [path for path in libraries if name in path]
