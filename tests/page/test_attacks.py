@@ -1,5 +1,6 @@
 """What a stranger can send to the running server, past the page, and what must come of it."""
 
+import contextlib
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from PIL import Image
 
 import app
 from captioner.page import VisitorFiles
+from tests.page.engines import wait_for
 from tests.page.over_http import META, about, call, join, outcome, page_event, upload
 from tests.serving import FakeModel, serving, write_photo
 
@@ -283,6 +286,36 @@ def test_an_upload_is_one_photo_of_bounded_size(
     assert reply.status_code == status
     assert reply.text.endswith(".")
     assert sorted(files.uploads.rglob("*")) == before, "nothing of it is kept"
+
+
+def test_uploads_that_never_end_take_neither_the_disk_nor_another_photo(tmp_path: Path) -> None:
+    """160 of them took 1.4 of 1.0 GiB, and the photos of all others were deleted for them."""
+    quota, size = 40_000_000, 8_500_000
+    head = (
+        "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {size + 1000}\r\n\r\n"
+        '--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    )
+
+    def taken() -> int:
+        return sum(path.stat().st_size for path in files.uploads.rglob("*") if path.is_file())
+
+    with (
+        VisitorFiles(tmp_path / "place", quota_bytes=quota) as files,
+        serving(FakeModel(), files) as address,
+        ExitStack() as connections,
+    ):
+        photo = upload(address, write_photo(tmp_path / "photo.jpg"))
+        place = ("127.0.0.1", int(address.rpartition(":")[2]))
+        for arrived in (1, 2, 2, 2, 2, 2):
+            connection = connections.enter_context(socket.create_connection(place, timeout=60))
+            with contextlib.suppress(ConnectionError):  # refused before all was sent
+                connection.sendall(head.encode() + bytes(size))
+            wait_for(lambda: taken() // size, arrived)
+        assert taken() < quota
+        assert "dog" in call(address, photo)
+        small = write_photo(tmp_path / "small.jpg", (64, 48))
+        assert "dog" in call(address, upload(address, small))
 
 
 @pytest.mark.parametrize(
