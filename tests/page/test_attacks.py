@@ -416,6 +416,19 @@ def test_a_forged_name_of_the_server_is_not_shown_to_others(
             assert "evil.example" not in httpx.get(f"{address}/{route}").text
 
 
+def test_no_one_gets_the_address_that_another_called_the_server_by(files: VisitorFiles) -> None:
+    """The code to copy from the description named the host that the first to read it had sent."""
+    with serving(FakeModel(), files, allowed_hosts=None) as address:
+        for route in ("info", "info?all_endpoints=true", "info?page=x", "openapi.json"):
+            url = f"{address}/gradio_api/{route}"
+            httpx.get(url, headers={"host": "evil.example"})
+            assert "evil.example" not in httpx.get(url).text
+        httpx.post(f"{address}/gradio_api/call/v2/caption", headers={"host": "evil.example"})
+        own = httpx.get(f"{address}/gradio_api/info")
+        assert address.rpartition("/")[2] in own.text
+        assert list(own.json()["named_endpoints"]) == ["/caption"]
+
+
 @pytest.mark.parametrize(
     ("method", "route", "headers", "body"),
     [
