@@ -72,6 +72,7 @@ def wait_until_healthy(address: str, process: subprocess.Popen[str]) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.2)
+    process.kill()  # a server that only is slow would keep its log open
     raise AssertionError(f"no page at {address}: {process.stderr and process.stderr.read()}")
 
 
