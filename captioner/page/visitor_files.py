@@ -163,15 +163,15 @@ class VisitorFiles:
                     arriving += status.st_size
                 else:
                     kept.append((status.st_mtime, status.st_size, path))
-            if arriving + needed_bytes > self.quota_bytes // 2:
-                return False
-            total, count = arriving + sum(size for _, size, _ in kept), len(kept)
+            fits = arriving + needed_bytes <= self.quota_bytes // 2
+            wanted = arriving + needed_bytes if fits else arriving
+            total, count = wanted + sum(size for _, size, _ in kept), len(kept)
             for _, size, path in sorted(kept, key=lambda file: file[0]):
-                if total + needed_bytes <= self.quota_bytes and count < MAX_FILES:
+                if total <= self.quota_bytes and count < MAX_FILES:
                     break
                 _delete(path, self.uploads)
                 total, count = total - size, count - 1
-            return True
+            return fits
 
 
 def delete_abandoned(parent: Path) -> None:
