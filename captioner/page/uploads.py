@@ -23,6 +23,8 @@ MAX_FILES = 4
 """In one request. The page sends one."""
 UPLOAD_SECONDS = 120.0
 """For an upload to arrive."""
+STALL_SECONDS = 15.0
+"""For the next part of it to arrive."""
 STEPS = 16
 """Into which the quota of visitors' files is divided: room is made again after each."""
 BUSY = "Too many uploads are arriving just now. Try again in a minute."
@@ -55,11 +57,12 @@ class BoundedUploads:
         if not await self._make_room(MAX_FORM_BYTES if size is None else size):
             await refuse(HTTPStatus.SERVICE_UNAVAILABLE, BUSY)(scope, receive, send)
             return
-        ends_at = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + UPLOAD_SECONDS
 
         async def receive_checked() -> Message:
             try:
-                async with asyncio.timeout_at(ends_at):
+                async with asyncio.timeout_at(min(ends_at, clock() + STALL_SECONDS)):
                     message = await receive()
             except TimeoutError:
                 raise MultiPartException("The upload took too long.") from None

@@ -18,7 +18,7 @@ import safehttpx
 from PIL import Image
 
 import app
-from captioner.page import VisitorFiles
+from captioner.page import VisitorFiles, uploads
 from tests.page.engines import wait_for
 from tests.page.over_http import META, about, call, join, outcome, page_event, upload
 from tests.serving import FakeModel, serving, write_photo
@@ -288,14 +288,30 @@ def test_an_upload_is_one_photo_of_bounded_size(
     assert sorted(files.uploads.rglob("*")) == before, "nothing of it is kept"
 
 
+def test_an_upload_that_stops_arriving_is_ended(
+    fake_address: str, files: VisitorFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It kept its place on the disk for two minutes, at no cost to who sent it."""
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.3)
+    place = ("127.0.0.1", int(fake_address.rpartition(":")[2]))
+    before = set(files.uploads.iterdir())
+    with socket.create_connection(place, timeout=30) as connection:
+        connection.sendall(HALF_UPLOAD.format(size=9000).encode() + bytes(5000))
+        assert b" 400 " in connection.recv(100)
+    wait_for(lambda: set(files.uploads.iterdir()) - before, set())
+
+
+HALF_UPLOAD = (
+    "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+    "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {size}\r\n\r\n"
+    '--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+)
+
+
 def test_uploads_that_never_end_take_neither_the_disk_nor_another_photo(tmp_path: Path) -> None:
     """160 of them took 1.4 of 1.0 GiB, and the photos of all others were deleted for them."""
     quota, size = 40_000_000, 8_500_000
-    head = (
-        "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {size + 1000}\r\n\r\n"
-        '--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
-    )
+    head = HALF_UPLOAD.format(size=size + 1000)
 
     def taken() -> int:
         return sum(path.stat().st_size for path in files.uploads.rglob("*") if path.is_file())
