@@ -7,6 +7,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -107,13 +108,13 @@ def hosts_of(options: argparse.Namespace) -> list[str] | None:
     return [options.host, *LOOPBACK_HOSTS, *([TUNNEL_HOST] if options.share else [])]
 
 
-def first_signal() -> int:
-    """Make a file that can be read from the first SIGINT or SIGTERM on; a second one ends at once.
+def first_signal() -> tuple[int, int]:
+    """Make a pipe that can be read from the first SIGINT or SIGTERM on; a second one ends at once.
 
     A pipe, not a threading.Event: a signal that comes while its lock is held would wait for ever.
 
     Returns:
-        Its descriptor.
+        The descriptors of its end to read and of that to write.
     """
     readable, writable = os.pipe()
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -125,29 +126,55 @@ def first_signal() -> int:
 
     for number in numbers:
         signal.signal(number, note)
-    return readable
+    return readable, writable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the page until SIGINT or SIGTERM."""
     options = parse_args(arguments)
     share_one_heap()
+    model: Future[captioner.ImageCaptioningModel] = Future()
+    failures: list[BaseException] = []
     with ExitStack() as open_things:
         with rare_collections():
-            signalled = start(options, open_things)
-        os.read(signalled, 1)
+            readable, writable = start(options, model, open_things)
+
+        def load() -> None:
+            try:
+                with rare_collections():
+                    loaded = load_model(options)
+                return_freed_memory()
+                model.set_result(loaded)
+            except BaseException as error:
+                failures.append(error)
+                os.write(writable, b".")
+
+        # In a thread of its own, so that a signal is heeded while the Hub does not answer.
+        loading = threading.Thread(target=load, name="load", daemon=True)
+        loading.start()
+        os.read(readable, 1)
+        stopped_early = loading.is_alive() and not failures
+    if stopped_early:
+        os._exit(0)  # all is closed; Python would wait for the threads of a download
+    for error in failures:
+        if isinstance(error, OSError | ValueError):
+            sys.exit(f"app.py: {error}")
+        raise error
 
 
-def start(options: argparse.Namespace, open_things: ExitStack) -> int:
-    """Serve the page, and then load the model, for which requests wait.
-
-    Imports Gradio, and then torch: each takes more than a second.
+def start(
+    options: argparse.Namespace,
+    model: "Future[captioner.ImageCaptioningModel]",
+    open_things: ExitStack,
+) -> tuple[int, int]:
+    """Serve the page. Imports Gradio, which takes more than a second.
 
     Args:
+        model: for which requests wait.
         open_things: takes what is to be closed in the end.
 
     Returns:
-        That of first_signal.
+        Those of first_signal.
     """
     from captioner.page import CaptionService, Line, VisitorFiles
     from captioner.page.connections import allow_many_connections
@@ -166,7 +193,6 @@ def start(options: argparse.Namespace, open_things: ExitStack) -> int:
     reader = open_things.enter_context(PhotoReader())
     reader.start()
     line = open_things.enter_context(Line(options.queue_length))
-    model: Future[captioner.ImageCaptioningModel] = Future()
     service = CaptionService(model.result, files.read, reader.read, line)
     demo = build_demo(service, files, Path(options.checkpoint or BUNDLED) / REPORT)
     open_things.callback(stop, demo)
@@ -185,17 +211,11 @@ def start(options: argparse.Namespace, open_things: ExitStack) -> int:
         )
     except OSError as error:  # the port is taken
         sys.exit(f"app.py: {error}")
-    try:
-        loaded = load_model(options)
-    except (OSError, ValueError) as error:
-        sys.exit(f"app.py: {error}")
-    return_freed_memory()
-    model.set_result(loaded)
     return signalled
 
 
 def load_model(options: argparse.Namespace) -> "captioner.ImageCaptioningModel":
-    """Load the model, for some of the CPU's threads.
+    """Load the model, for some of the CPU's threads. Imports torch: more than a second again.
 
     Raises:
         OSError, ValueError: as captioner.load_model.

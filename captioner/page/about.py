@@ -2,6 +2,7 @@
 
 import html
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import gradio as gr
 
 from captioner.page.texts import LANGUAGES, read_texts
 
+log = logging.getLogger(__name__)
+
+MAX_REPORT_BYTES = 1_000_000
 BEAM = "3"
 """The beam size that the page starts with, as the report names it."""
 SCORES = ("BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D")
@@ -39,19 +43,36 @@ def about_section(report: Path, **settings: Any) -> gr.HTML:
     """Write the section, in the languages of which a browser shows its own.
 
     Args:
-        report: the scores as `train evaluate` wrote them, where there is such a file.
+        report: the scores as `train evaluate` wrote them; one that is none is left out.
         **settings: more of gr.HTML's.
     """
-    scores = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None
-    sections = [
-        f'<section lang="{language}">{_section(language, scores)}</section>'
-        for language in LANGUAGES
-    ]
+    try:
+        sections = _sections(_read_report(report) if report.is_file() else None)
+    except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError,
+            ValueError) as error:  # fmt: skip
+        log.warning("%s holds no scores: %s", report.name, type(error).__name__)
+        sections = _sections(None)
     return gr.HTML(
-        html_template="".join(sections),
+        html_template=sections,
         js_on_load=SHOW_ONE,
         apply_default_css=False,
         **settings,
+    )
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    """The report, which may be a stranger's; raises errors of many kinds where it is none."""
+    with path.open("rb") as file:
+        content = file.read(MAX_REPORT_BYTES + 1)
+    if len(content) > MAX_REPORT_BYTES:
+        raise ValueError(f"a report must have at most {MAX_REPORT_BYTES} bytes")
+    return json.loads(content)
+
+
+def _sections(report: dict[str, Any] | None) -> str:
+    return "".join(
+        f'<section lang="{language}">{_section(language, report)}</section>'
+        for language in LANGUAGES
     )
 
 
@@ -77,7 +98,7 @@ def _scores(say: Any, report: dict[str, Any] | None) -> str:
         return f"<p>{say('about_no_scores')}</p>"
     sets: dict[str, Any] = report.get("sets", {"": report})
     photos = sum(of_set["settings"]["photos"] for of_set in sets.values())
-    names = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in sets)
+    names = "".join(f"<th scope='col'>{_as_text(name)}</th>" for name in sets)
     head = f"<tr><td></td>{names}</tr>" if len(sets) > 1 else ""
     rows = "".join(
         f"<tr><th scope='row'>{name}</th>"
@@ -94,6 +115,14 @@ def _scores(say: Any, report: dict[str, Any] | None) -> str:
     shares = (pointing["pointing"]["value"], pointing["uniform_pointing"]["value"])
     value, chance = (f"{share:.0%}" for share in shares)
     return f"{text}{table}<p>{say('about_pointing', value=value, chance=chance)}</p>"
+
+
+def _as_text(name: str) -> str:
+    """Escape a text, also for Gradio, which would run part of it as a template."""
+    escaped = html.escape(name)
+    for character in "$`{":
+        escaped = escaped.replace(character, f"&#{ord(character)};")
+    return escaped
 
 
 def _interval(measured: dict[str, float]) -> str:

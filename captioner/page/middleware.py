@@ -28,6 +28,7 @@ from captioner.page.request_log import log_request
 from captioner.page.routes import (
     CALL_ROUTES,
     FILE_ROUTE,
+    INFO_ROUTE,
     QUIET_ROUTES,
     READ_ROUTES,
     UPLOAD_ROUTE,
@@ -156,7 +157,7 @@ class NoForgedHosts:
     """Takes out what else than Host would say under which name the page is served.
 
     Gradio believes it of anyone, and shows the name to all who ask for its description. On a Space
-    the platform says it, and strangers cannot.
+    the platform says it, and strangers cannot. Host itself counts for who sends it alone.
     """
 
     FORGED = (b"x-gradio-server", b"x-forwarded-host")
@@ -169,6 +170,9 @@ class NoForgedHosts:
         if scope["type"] == "http":
             kept = [header for header in scope["headers"] if header[0] not in self._dropped]
             scope = {**scope, "headers": kept}
+            if route_of(scope).rstrip("/") == INFO_ROUTE:
+                # The description of all pages Gradio keeps, with the name that came first.
+                scope["query_string"] = b"page="
         await self.app(scope, receive, send)
 
 
@@ -197,7 +201,7 @@ class SecurityHeaders:
 
 
 class Health:
-    """CaptionService /healthz: 200 while captions can be made, else 503."""
+    """Answers /healthz: 200 while requests are taken, else 503."""
 
     def __init__(self, app: ASGIApp, is_healthy: Callable[[], bool]) -> None:
         self.app, self._is_healthy = app, is_healthy

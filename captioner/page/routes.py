@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 API = "/gradio_api/"
 FILE_ROUTE = f"{API}file="
+INFO_ROUTE = f"{API}info"
 UPLOAD_ROUTE = f"{API}upload"
 JOIN_ROUTE = f"{API}queue/join"
 CALL_ROUTE, CALL_V2_ROUTE = f"{API}call/", f"{API}call/v2/"

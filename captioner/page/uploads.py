@@ -23,6 +23,11 @@ MAX_FILES = 4
 """In one request. The page sends one."""
 UPLOAD_SECONDS = 120.0
 """For an upload to arrive."""
+STALL_SECONDS = 15.0
+"""For the next part of it to arrive."""
+STEPS = 16
+"""Into which the quota of visitors' files is divided: room is made again after each."""
+BUSY = "Too many uploads are arriving just now. Try again in a minute."
 
 
 class BoundedUploads:
@@ -33,6 +38,9 @@ class BoundedUploads:
 
     def __init__(self, app: ASGIApp, files: VisitorFiles) -> None:
         self.app, self._files = app, files
+        self._step = files.quota_bytes // STEPS
+        self._received = 0
+        """Bytes since room was last made for what arrives."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or route_of(scope).rstrip("/") != UPLOAD_ROUTE:
@@ -46,17 +54,21 @@ class BoundedUploads:
             return
         _, options = parse_options_header(headers.get("content-type"))
         form = _Form(options.get(b"boundary", b""))
-        await asyncio.to_thread(self._files.make_room, MAX_FORM_BYTES if size is None else size)
-        ends_at = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+        if not await self._make_room(MAX_FORM_BYTES if size is None else size):
+            await refuse(HTTPStatus.SERVICE_UNAVAILABLE, BUSY)(scope, receive, send)
+            return
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + UPLOAD_SECONDS
 
         async def receive_checked() -> Message:
             try:
-                async with asyncio.timeout_at(ends_at):
+                async with asyncio.timeout_at(min(ends_at, clock() + STALL_SECONDS)):
                     message = await receive()
             except TimeoutError:
                 raise MultiPartException("The upload took too long.") from None
             if message["type"] == "http.request":
                 form.check(message.get("body", b""))
+                await self._count(len(message.get("body", b"")))
                 if not message.get("more_body"):
                     form.is_whole = True
             elif not form.is_whole:
@@ -64,6 +76,17 @@ class BoundedUploads:
             return message
 
         await self.app(scope, receive_checked, send)
+
+    async def _count(self, size: int) -> None:
+        """Check the disk whenever so much has arrived, in all uploads together."""
+        self._received += size
+        if self._received > self._step:
+            self._received = 0
+            if not await self._make_room(self._step):
+                raise MultiPartException(BUSY)
+
+    async def _make_room(self, size: int) -> bool:
+        return await asyncio.to_thread(self._files.make_room, size)
 
 
 class _Form:

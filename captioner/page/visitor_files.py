@@ -126,9 +126,15 @@ class VisitorFiles:
         """Whether a path names something in `uploads` or `examples`; no file is touched."""
         return isinstance(path, str) and self._find(path) is not None
 
-    def make_room(self, size_bytes: int) -> None:
-        """Delete the oldest uploads where one more of this size would exceed the quota."""
-        self._sweep(size_bytes)
+    def make_room(self, size_bytes: int) -> bool:
+        """Delete the oldest uploads where one more of this size would exceed the quota.
+
+        Those that are still arriving are not deleted, and get at most half of the quota.
+
+        Returns:
+            Whether there is room.
+        """
+        return self._sweep(size_bytes)
 
     def _find(self, path: str) -> Path | None:
         # Only as the page itself names files: others may be an address to Gradio, such as
@@ -143,23 +149,29 @@ class VisitorFiles:
         while not self._stopped.wait(SWEEP_SECONDS):
             self._sweep()
 
-    def _sweep(self, needed_bytes: int = 0) -> None:
+    def _sweep(self, needed_bytes: int = 0) -> bool:
         with self._sweeping:
             now = time.time()
             kept: list[tuple[float, int, Path]] = []
+            arriving = 0
             for path, status in _files(self.uploads):
                 unfinished = path.parent == self.uploads  # Gradio moves what is complete
                 limit = UNFINISHED_SECONDS if unfinished else self.max_age_seconds
                 if now - status.st_mtime > limit:
                     _delete(path, self.uploads)
+                elif unfinished:
+                    arriving += status.st_size
                 else:
                     kept.append((status.st_mtime, status.st_size, path))
-            total, count = sum(size for _, size, _ in kept), len(kept)
+            fits = arriving + needed_bytes <= self.quota_bytes // 2
+            wanted = arriving + needed_bytes if fits else arriving
+            total, count = wanted + sum(size for _, size, _ in kept), len(kept)
             for _, size, path in sorted(kept, key=lambda file: file[0]):
-                if total + needed_bytes <= self.quota_bytes and count < MAX_FILES:
+                if total <= self.quota_bytes and count < MAX_FILES:
                     break
                 _delete(path, self.uploads)
                 total, count = total - size, count - 1
+            return fits
 
 
 def delete_abandoned(parent: Path) -> None:

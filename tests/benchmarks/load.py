@@ -67,6 +67,7 @@ async def measure(address: str, numbers: list[int], photos: int) -> None:
     print("| visitors | photos | captioned | lost | p50 s | p95 s | max s | photos a second |")
     print("|---|---|---|---|---|---|---|---|")
     losses: Counter[str] = Counter()
+    await visit(address, event, 1, max(numbers), losses)  # which waits until the model is loaded
     for number in numbers:
         start = time.monotonic()
         visits = [visit(address, event, photos, visitor, losses) for visitor in range(number)]

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from tests.benchmarks.load import make_photo, served, view_event
+from tests.benchmarks.load import make_photo, served, view_event, visit
 
 AT_ONCE = 8
 REPORT_EVERY = 200
@@ -144,6 +144,7 @@ class Visitors:
 async def soak(visitors: Visitors, pid: int, requests: int) -> None:
     """Send them all, a few at a time, and print the memory now and then."""
     visitors.event = await view_event(visitors.address)
+    await visit(visitors.address, visitors.event, 1, 0, Counter())  # until the model is loaded
     print("| requests | server, MB | workers, MB | threads | open files |\n|---|---|---|---|---|")
     report(pid, 0)
     sent = 0

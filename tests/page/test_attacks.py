@@ -1,5 +1,6 @@
 """What a stranger can send to the running server, past the page, and what must come of it."""
 
+import contextlib
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +18,8 @@ import safehttpx
 from PIL import Image
 
 import app
-from captioner.page import VisitorFiles
+from captioner.page import VisitorFiles, uploads
+from tests.page.engines import wait_for
 from tests.page.over_http import META, about, call, join, outcome, page_event, upload
 from tests.serving import FakeModel, serving, write_photo
 
@@ -285,6 +288,52 @@ def test_an_upload_is_one_photo_of_bounded_size(
     assert sorted(files.uploads.rglob("*")) == before, "nothing of it is kept"
 
 
+def test_an_upload_that_stops_arriving_is_ended(
+    fake_address: str, files: VisitorFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It kept its place on the disk for two minutes, at no cost to who sent it."""
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.3)
+    place = ("127.0.0.1", int(fake_address.rpartition(":")[2]))
+    before = set(files.uploads.iterdir())
+    with socket.create_connection(place, timeout=30) as connection:
+        connection.sendall(HALF_UPLOAD.format(size=9000).encode() + bytes(5000))
+        assert b" 400 " in connection.recv(100)
+    wait_for(lambda: set(files.uploads.iterdir()) - before, set())
+
+
+HALF_UPLOAD = (
+    "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+    "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {size}\r\n\r\n"
+    '--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+)
+
+
+def test_uploads_that_never_end_take_neither_the_disk_nor_another_photo(tmp_path: Path) -> None:
+    """160 of them took 1.4 of 1.0 GiB, and the photos of all others were deleted for them."""
+    quota, size = 40_000_000, 8_500_000
+    head = HALF_UPLOAD.format(size=size + 1000)
+
+    def taken() -> int:
+        return sum(path.stat().st_size for path in files.uploads.rglob("*") if path.is_file())
+
+    with (
+        VisitorFiles(tmp_path / "place", quota_bytes=quota) as files,
+        serving(FakeModel(), files) as address,
+        ExitStack() as connections,
+    ):
+        photo = upload(address, write_photo(tmp_path / "photo.jpg"))
+        place = ("127.0.0.1", int(address.rpartition(":")[2]))
+        for arrived in (1, 2, 2, 2, 2, 2):
+            connection = connections.enter_context(socket.create_connection(place, timeout=60))
+            with contextlib.suppress(ConnectionError):  # refused before all was sent
+                connection.sendall(head.encode() + bytes(size))
+            wait_for(lambda: taken() // size, arrived)
+        assert taken() < quota
+        assert "dog" in call(address, photo)
+        small = write_photo(tmp_path / "small.jpg", (64, 48))
+        assert "dog" in call(address, upload(address, small))
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"7", b"[" * 100_000, b'{"data": ' * 20_000, b"\xff\xfe{}", b"NaN"],
@@ -381,6 +430,19 @@ def test_a_forged_name_of_the_server_is_not_shown_to_others(
             forged = httpx.get(f"{address}/{route}", headers={header: "http://evil.example"})
             assert "evil.example" not in forged.text
             assert "evil.example" not in httpx.get(f"{address}/{route}").text
+
+
+def test_no_one_gets_the_address_that_another_called_the_server_by(files: VisitorFiles) -> None:
+    """The code to copy from the description named the host that the first to read it had sent."""
+    with serving(FakeModel(), files, allowed_hosts=None) as address:
+        for route in ("info", "info?all_endpoints=true", "info?page=x", "openapi.json"):
+            url = f"{address}/gradio_api/{route}"
+            httpx.get(url, headers={"host": "evil.example"})
+            assert "evil.example" not in httpx.get(url).text
+        httpx.post(f"{address}/gradio_api/call/v2/caption", headers={"host": "evil.example"})
+        own = httpx.get(f"{address}/gradio_api/info")
+        assert address.rpartition("/")[2] in own.text
+        assert list(own.json()["named_endpoints"]) == ["/caption"]
 
 
 @pytest.mark.parametrize(

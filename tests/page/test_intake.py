@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import JSHandle, Page, Route, expect
 
 from captioner.page import EXAMPLES, read_texts
+from tests.page.engines import wait_for
 from tests.page.visiting import (
     HOPPER,
     OpenPage,
@@ -210,7 +211,8 @@ def test_the_camera_takes_a_photo_and_is_off_afterwards(
     expect(dialog.get_by_role("button", name="Take the photo")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert page.evaluate("window.tracks.map((track) => track.readyState)") == ["ended"]
+    state = "window.tracks.map((track) => track.readyState)"
+    wait_for(lambda: page.evaluate(state), ["ended"])  # its close event comes a moment later
     page.get_by_role("button", name="Take a photo").click()
     shutter = dialog.get_by_role("button", name="Take the photo")
     expect(shutter).to_be_enabled()

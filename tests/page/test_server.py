@@ -73,6 +73,7 @@ def wait_until_healthy(address: str, process: subprocess.Popen[str]) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.2)
+    process.kill()  # a server that only is slow would keep its log open
     raise AssertionError(f"no page at {address}: {process.stderr and process.stderr.read()}")
 
 
@@ -173,6 +174,28 @@ def test_a_checkpoint_that_cannot_be_loaded_ends_the_server_with_a_line(tmp_path
     (said,) = (line for line in done.stderr.splitlines() if not line.startswith("{"))  # a log's
     assert said.startswith(f"app.py: {checkpoint / 'config.json'} is not of a checkpoint")
     assert list(folder.iterdir()) == []
+
+
+def test_a_server_is_stopped_in_order_while_it_waits_for_a_checkpoint(tmp_path: Path) -> None:
+    """The signal waited until the Hub's answer had come, or its time was over."""
+    with socket.socket() as hub:  # which takes connections, and never answers
+        hub.bind(("127.0.0.1", 0))
+        hub.listen()
+        variables = {
+            "CAPTIONER_CHECKPOINT": "owner/name",
+            "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}",
+            "HF_HOME": str(tmp_path / "cache"),
+            "HF_HUB_ETAG_TIMEOUT": "1000",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "1000",
+        }
+        with started(tmp_path / "place", **variables) as server:
+            hub.settimeout(60)
+            connection, _ = hub.accept()
+            upload(server.address, write_photo(tmp_path / "photo.jpg"))
+            server.end(signal.SIGTERM)
+            connection.close()
+            assert server.process.returncode == 0
+            assert list((tmp_path / "place").iterdir()) == []
 
 
 def test_a_temporary_folder_that_cannot_be_used_is_said_in_a_line(tmp_path: Path) -> None:

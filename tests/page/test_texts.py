@@ -1,5 +1,6 @@
 """The page's texts and its section about the model, without a browser."""
 
+import html
 import json
 import re
 from importlib.resources import files
@@ -142,18 +143,18 @@ def test_the_section_about_the_model_tells_every_score_of_the_report(tmp_path: P
     first["attention"]["3"]["pointing"]["value"] = 0.123
     first["settings"]["photos"], second["settings"]["photos"] = 4000, 321
     (tmp_path / "val.json").write_text(json.dumps(report), encoding="utf-8")
-    html = written(tmp_path / "val.json")
-    assert html.count("77.8") == html.count("88.9") == 2
-    assert html.count(f">{list(report['sets'])[1]}<") == 2
-    assert html.count("12%") == 2
-    assert html.count("4321 photos") == 2
-    assert html.count("<svg") == 2
+    section = written(tmp_path / "val.json")
+    assert section.count("77.8") == section.count("88.9") == 2
+    assert section.count(f">{list(report['sets'])[1]}<") == 2
+    assert section.count("12%") == 2
+    assert section.count("4321 photos") == 2
+    assert section.count("<svg") == 2
 
 
 def test_the_section_says_when_nothing_was_measured(tmp_path: Path) -> None:
-    html = written(tmp_path / "val.json")
-    assert "No measured scores come with this checkpoint." in html
-    assert "CIDEr" not in html
+    section = written(tmp_path / "val.json")
+    assert "No measured scores come with this checkpoint." in section
+    assert "CIDEr" not in section
 
 
 def test_scores_without_attention_are_told(tmp_path: Path) -> None:
@@ -162,6 +163,42 @@ def test_scores_without_attention_are_told(tmp_path: Path) -> None:
     (tmp_path / "val.json").write_text(json.dumps(report), encoding="utf-8")
     assert "CIDEr-D" in written(tmp_path / "val.json")
     assert "at random" not in written(tmp_path / "val.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"sets": []}',
+        b'{"sets": {"a": 1}}',
+        b"[" * 100_000,
+        b"\xff",
+        b"{" + b" " * 2_000_000 + b"}",
+        REPORT.read_bytes().replace(b'"value": ', b'"value": 1' + b"0" * 400 + b', "_": '),
+        REPORT.read_bytes().replace(b'"value": ', b'"value": "x", "_": '),
+        REPORT.read_bytes().replace(b'"photos": ', b'"photos": [], "_": '),
+    ],
+)
+def test_a_report_that_is_none_is_not_told(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A checkpoint may be a stranger's. The page did not start."""
+    (tmp_path / "val.json").write_bytes(content)
+    assert written(tmp_path / "val.json") == written(tmp_path / "absent.json")
+    assert "val.json" in caplog.text
+
+
+def test_the_name_of_a_data_set_is_not_run_as_a_template(tmp_path: Path) -> None:
+    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    name = "${alert(1)}{{alert(2)}}`<b>"
+    report["sets"] = {name: next(iter(report["sets"].values())), "b": report["sets"].popitem()[1]}
+    (tmp_path / "val.json").write_text(json.dumps(report), encoding="utf-8")
+    section = written(tmp_path / "val.json")
+    for run in ("${", "{{", "`", "<b>"):
+        assert run not in section
+    assert html.unescape(section).count(f">{name}<") == 2
 
 
 @pytest.mark.parametrize("section", written(REPORT).split("</section>")[:2])
