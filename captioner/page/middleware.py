@@ -197,7 +197,7 @@ class SecurityHeaders:
 
 
 class Health:
-    """CaptionService /healthz: 200 while captions can be made, else 503."""
+    """Answers /healthz: 200 while captions can be made, else 503."""
 
     def __init__(self, app: ASGIApp, is_healthy: Callable[[], bool]) -> None:
         self.app, self._is_healthy = app, is_healthy

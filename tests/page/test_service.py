@@ -1,4 +1,4 @@
-"""CaptionService to the page's questions, without a browser."""
+"""Answers to the page's requests, without a browser."""
 
 import asyncio
 from collections.abc import Iterator
