@@ -61,6 +61,7 @@ def test_photos_may_stand_before_between_and_after_flags(run: Run, folder: Path)
     assert [line.split("\t")[0] for line in lines] == [*map(str, paths), "-d.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [15, 16, 17, 33])
 def test_order_holds_across_batches_and_bad_photos(run: Run, folder: Path, count: int) -> None:
     names = [("a", "b", "gone", "c", "d")[number % 5] for number in range(count)]

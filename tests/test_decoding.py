@@ -413,7 +413,8 @@ def test_drawing_with_next_to_no_temperature_is_greedy_search(seed: int) -> None
     assert [found[0].score for found in drawn] == [found[0].score for found in greedy]
 
 
-def test_words_are_drawn_as_likely_as_the_model_thinks() -> None:
+@pytest.mark.slow
+def test_words_are_sampled_as_likely_as_the_model_thinks() -> None:
     script = table_script({(): {A: 0.5, B: 0.3, C: 0.15, UNK_ID: 0.05}})
     shares = _first_words(script, temperature=1.0)
     assert shares == pytest.approx({A: 0.5 / 0.95, B: 0.3 / 0.95, C: 0.15 / 0.95}, abs=0.04)
@@ -426,8 +427,9 @@ def test_temperature_sharpens_and_flattens_what_is_drawn() -> None:
     assert _first_words(script, temperature=2.0)[A] == pytest.approx(2 / 3, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [{"top_k": 2}, {"top_p": 0.7}])
-def test_unlikely_words_are_not_drawn_when_they_are_cut_off(limits: dict[str, float]) -> None:
+def test_unlikely_words_are_not_sampled_when_they_are_cut_off(limits: dict[str, float]) -> None:
     script = table_script({(): {A: 0.5, B: 0.3, C: 0.15, D: 0.05}})
     assert _first_words(script, temperature=1.0, **limits) == pytest.approx(
         {A: 0.625, B: 0.375}, abs=0.04

@@ -58,11 +58,13 @@ def test_every_kind_of_backbone_gives_regions_in_reading_order(
         assert torch.equal(features[:, row * cols + col], grid[:, :, row, col])
 
 
+@pytest.mark.slow
 def test_a_swin_gives_regions_in_reading_order() -> None:
     encoder = FeatureExtractor("swin_tiny_patch4_window7_224", "random")
     assert encoder(torch.randn(1, 3, 224, 224)).shape == (1, 49, 768)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_vit_relpos", "swin_tiny_patch4_window7_224"])
 def test_a_transformer_of_a_fixed_size_is_built_for_the_size_of_the_photos(name: str) -> None:
     """It once took photos of the pretraining's size alone."""
@@ -84,6 +86,7 @@ def test_a_backbone_that_cannot_run_channels_last_runs_otherwise() -> None:
         assert FeatureExtractor("lambda_resnet26t", "random").grid(256) == (8, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["tf_efficientnet_lite2", "test_efficientnet", "resnet18", "resnet26t", "seresnext26d_32x4d",
@@ -201,6 +204,7 @@ def test_resnet50_with_torchvisions_weights_gives_torchvisions_features(
     torch.testing.assert_close(features, wanted, rtol=0, atol=1e-4 * float(wanted.max()))
 
 
+@pytest.mark.slow
 def test_weights_without_batch_norm_counters_fit(
     torchvision_resnet: nn.Module, tmp_path: Path
 ) -> None:
@@ -266,6 +270,7 @@ def test_a_package_whose_layers_are_in_another_order_is_refused(
         FeatureExtractor("tf_efficientnet_lite2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deeper", [False, True])
 def test_weights_of_another_backbone_are_refused(deeper: bool, tmp_path: Path) -> None:
     """A deeper network of the family holds all the names, and once passed for the smaller."""

@@ -40,7 +40,7 @@ def test_cached_features_are_what_the_encoder_gives(
     cache = FeatureCache(stages_left if left else features, random_views=False)
     encoder = FeatureExtractor(ENCODER)
     cache.require(encoder, encoder.preprocess_config(64))
-    assert cache.left == left
+    assert cache.stages_left == left
     for name in ("0.jpg", "9.jpg"):  # of several views, and of one
         view = cache.view(name, np.random.default_rng(0))
         assert view.placement == UPRIGHT

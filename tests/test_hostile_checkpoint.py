@@ -190,6 +190,7 @@ def test_an_encoder_may_have_a_tag(checkpoint: Path) -> None:
     assert load_model(checkpoint).config.encoder == "test_resnet.r160_in1k"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "image_size", "message"),
     [
@@ -389,6 +390,7 @@ def pointing(checkpoint: Path, model: ImageCaptioningModel) -> Path:
     return checkpoint
 
 
+@pytest.mark.slow
 def test_classes_that_the_weights_know_nothing_of_are_refused(
     model: ImageCaptioningModel, checkpoint: Path
 ) -> None:
@@ -471,6 +473,7 @@ def test_a_backbone_with_tables_that_are_in_no_file_is_loaded_whole(
         assert torch.equal(table, tables[name]), name
 
 
+@pytest.mark.slow
 def test_such_a_backbone_may_have_a_summary_of_its_training_photos(
     model: ImageCaptioningModel, photos: list[Image.Image], tmp_path: Path
 ) -> None:

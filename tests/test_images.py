@@ -369,6 +369,7 @@ def ends_of_damaged_files() -> dict[str, set[str]]:
     return ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])
 def test_a_damaged_file_is_an_image_or_refused_and_nothing_else(kind: str) -> None:
     """`python -m tests.fuzz_photos` reads many more. AVIF and TIFF once raised errors of others."""

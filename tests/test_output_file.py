@@ -40,6 +40,7 @@ def answer(photo: str, *captions: str, own: str | None = None) -> Answer:
     return Answer(Listed(photo), [caption_of(text) for text in captions], scored)
 
 
+@pytest.mark.slow
 def test_an_output_file_holds_what_standard_output_would(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:

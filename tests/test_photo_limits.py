@@ -148,6 +148,7 @@ def test_a_tiff_of_jpegs_of_very_many_scans_is_refused(monkeypatch: pytest.Monke
     assert refusal(content + b"\xff\xda" * 40).code == "too_complex"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -101,6 +101,7 @@ def test_a_photo_whose_overlays_fail_is_captioned_all_the_same(
     assert errors == f"captioner: {folder / 'a.png'}: [Errno 28] No space left on device\n"
 
 
+@pytest.mark.slow
 def test_an_animation_and_a_sheet_of_each_photo_are_written(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_resumed_run_gives_pictures_the_names_that_a_whole_one_would(
     assert before.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_many_photos_of_one_name_are_named_at_once() -> None:
     names = Pictures(gifs=Path("out")).name(Listed(f"{number}/a.jpg") for number in range(20_000))
     assert len({photo.picture_name for photo in names}) == 20_000

@@ -24,7 +24,15 @@ from tests.painted import (
 from train.__main__ import main
 from train.class_nouns import read_nouns
 from train.config import PointConfig
-from train.point import NEVER_SAID, Words, add_pointing, collect, point, pointing_of, train_gate
+from train.point import (
+    NEVER_SAID,
+    GateExamples,
+    add_pointing,
+    collect,
+    point,
+    pointing_of,
+    train_gate,
+)
 
 
 @pytest.fixture(scope="module")
@@ -157,17 +165,17 @@ def test_a_limit_uses_the_first_photos_only(painted: Path, tmp_path: Path) -> No
     assert set(collect(replace(config, limit=0), model).photos.tolist()) == set(range(24))
 
 
-def empty(words: Words) -> Words:
-    return Words(*(tensor[:0] for tensor in words))
+def empty(words: GateExamples) -> GateExamples:
+    return GateExamples(*(tensor[:0] for tensor in words))
 
 
-def held_out_alone(words: Words) -> Words:
+def held_out_alone(words: GateExamples) -> GateExamples:
     return words._replace(photos=torch.full_like(words.photos, 9))
 
 
 @pytest.mark.parametrize("change", [empty, held_out_alone])
 def test_a_gate_is_not_trained_on_no_words(
-    painted: Path, tmp_path: Path, change: Callable[[Words], Words]
+    painted: Path, tmp_path: Path, change: Callable[[GateExamples], GateExamples]
 ) -> None:
     """The loss of no words is NaN, and so became the gate."""
     config = configure(painted, tmp_path / "none", limit=3, seed=first_seed_that_holds_out(9))

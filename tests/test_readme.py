@@ -20,8 +20,7 @@ import yaml
 from captioner import load_model
 from tests.serving import VisitorFiles, serving
 from train.__main__ import STAGES
-from train.measure_tables import named_table
-from train.report import attention_table, score_table, table
+from train.report import attention_table, named_table, score_table, table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ import train.fit
 from captioner.vocabulary import tokenize
 from tests.colour_walls import COLOURS, common, rows_of
 from train.__main__ import main
-from train.batches import Draw, Flickr30kDataset
+from train.batches import Flickr30kDataset, WeightedSampler
 from train.boxes import find_phrases, read_phrases
 from train.config import DataConfig, EvaluateConfig, FitConfig, PrepareConfig
 from train.data import CaptionedPhoto
@@ -144,7 +144,7 @@ def test_settings_that_do_not_fit_the_sets_are_wrong_usage(
 
 
 def draw(weights: list[float], seed: int) -> list[int]:
-    return list(Draw(weights, torch.Generator().manual_seed(seed)))
+    return list(WeightedSampler(weights, torch.Generator().manual_seed(seed)))
 
 
 def test_an_epoch_has_each_example_as_often_as_its_weight_on_average() -> None:
@@ -152,7 +152,7 @@ def test_an_epoch_has_each_example_as_often_as_its_weight_on_average() -> None:
     times: Counter[int] = Counter()
     for epoch in range(200):
         drawn = draw(weights, epoch)
-        assert len(drawn) == len(Draw(weights, torch.Generator())) == 4 + 18 + 3
+        assert len(drawn) == len(WeightedSampler(weights, torch.Generator())) == 4 + 18 + 3
         assert len(set(drawn)) == len(drawn)  # an example that comes again has another number
         own = Counter(index % 20 for index in drawn)
         assert all(own[index] in {int(w), -int(-w // 1)} for index, w in enumerate(weights))

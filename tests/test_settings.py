@@ -163,6 +163,7 @@ PREPARE = ["prepare", "--captions=c", "--photos=p", "--features=f"]
         (EVALUATE, "--photos=p", "without --features"),
         (EVALUATE, "--named-labels=l", "with --named-photos"),
         ([*PREPARE, "--views=2"], "--augmentation=classic", "with --views above 2"),
+        ([*PREPARE, "--views=2"], "--seed=1", "with --views above 2"),
         ([*POINT, "--features=f"], "--photos=p", "without --features"),
         ([*CALIBRATE, "--features=f"], "--photos=p", "without --features"),
         (["publish", "--space=a/b"], "--photo=p", "with --repo"),
@@ -193,6 +194,15 @@ def test_refine_refuses_settings_that_its_checkpoint_decides(
         main([*REFINE, "--photos=p", flag])
     assert stop.value.code == 2
     assert f"unrecognized arguments: {flag}" in capsys.readouterr().err
+
+
+def test_calibrate_refuses_a_seed_since_nothing_in_it_is_random(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*CALIBRATE, "--photos=p", "--seed=1"])
+    assert stop.value.code == 2
+    assert "unrecognized arguments: --seed=1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

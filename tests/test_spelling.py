@@ -55,6 +55,7 @@ def test_of_several_words_that_could_be_meant_it_is_the_most_frequent() -> None:
     assert find_misspellings(captions, vocabulary) == {"xand": "hand"}
 
 
+@pytest.mark.slow
 def test_corrections_change_no_words_of_the_vocabulary() -> None:
     captions = [*COMMON, *RARE]
     corrected = [correct(text, find_misspellings(captions, VOCABULARY)) for text in captions]

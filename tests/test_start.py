@@ -111,6 +111,7 @@ def test_known_words_begin_with_given_vectors_of_the_size_of_random_ones(
     assert not table[PAD_ID].any()
 
 
+@pytest.mark.slow
 def test_word_vectors_that_do_not_fit_are_refused(fit_config: FitConfig, tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     settings = replace(fit_config, word_vectors=path)

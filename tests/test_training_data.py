@@ -247,7 +247,7 @@ def test_random_views_differ_by_epoch_and_repeat_by_seed(
 class Views:
     """A source whose views are blank, and 0.jpg's mirrored."""
 
-    left = None
+    stages_left = None
 
     def view(self, name: str, generator: np.random.Generator) -> View:
         return View(torch.zeros(1), MIRRORED if name == "0.jpg" else UPRIGHT)

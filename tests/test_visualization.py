@@ -139,6 +139,7 @@ def test_a_sheet_shows_the_photo_and_every_word(count: int) -> None:
     assert figure.get_suptitle() == str(caption)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
 def test_a_sheet_can_be_saved_whatever_the_words_are(kind: str) -> None:
     """Two dollar signs once made a formula of the caption, and a wrong one an error."""

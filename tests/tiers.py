@@ -16,7 +16,8 @@ import pytest
 SLOW_NAMES = {
     *("Popen", "PhotoReader", "subprocess"),  # start processes
     *("hub_server", "serving", "sync_playwright"),  # start a server or a browser
-    *("Meteor", "Scorer", "evaluate", "fit", "refine"),  # start Java, or train
+    *("Meteor", "Scorer", "evaluate"),  # start Java
+    *("fit", "refine", "point", "calibrate"),  # train
 }
 ABSENT_PACKAGES = ("pyarrow", "ray")
 """Packages that `tests/run -m fast` does not install."""

@@ -231,25 +231,26 @@ def stage_dataset(
     model: ImageCaptioningModel,
     split: Split,
     correct_spelling: bool = False,
-    random_views: bool = False,
+    view_seed: int | None = None,
 ) -> Flickr30kDataset:
     """The photos of a split with all their captions, for the stages that change a checkpoint.
 
     Args:
-        random_views: of cached features; photos are given as they are.
+        view_seed: of random views of cached features; None gives plain views. Photos are always
+            given as they are.
 
     Raises:
         FileNotFoundError, ValueError: features or photos are missing or do not fit the model.
     """
     photos = load_split(config, split, config.limit)
-    source = _open_source(config, photos, model, random_views)
+    source = _open_source(config, photos, model, random_views=view_seed is not None)
     if isinstance(source, FeatureCache):
         kept = 0 if model.recognizer is None else model.recognizer.num_stages
-        if kept > source.left:
+        if kept > source.stages_left:
             raise ValueError(
-                f"the cached features leave {source.left} stages to run, but {kept} are kept as "
-                f"pretrained; run python -m train prepare with --stages-left {kept}, into another "
-                "folder"
+                f"the cached features leave {source.stages_left} stages to run, but {kept} are "
+                f"kept as pretrained; run python -m train prepare with --stages-left {kept}, into "
+                "another folder"
             )
     return Flickr30kDataset(
         photos,
@@ -257,7 +258,7 @@ def stage_dataset(
         source,
         config.max_length,
         group_captions=True,
-        seed=config.seed,
+        seed=view_seed or 0,
         misspellings=_misspellings(photos, model.vocabulary) if correct_spelling else None,
     )
 
@@ -272,7 +273,7 @@ def in_order(config: DecoderStageConfig, dataset: Flickr30kDataset) -> "DataLoad
     )
 
 
-class Draw(Sampler[int]):
+class WeightedSampler(Sampler[int]):
     """The examples of an epoch, in random order, each as often as its weight says.
 
     Examples of weight 2.25 come twice, and a random quarter of them a third time.
@@ -302,7 +303,7 @@ class Draw(Sampler[int]):
             yield [index for index, own in enumerate(self.weights) if own == weight], weight
 
 
-class Shares(Sampler[list[int]]):
+class ShardedBatchSampler(Sampler[list[int]]):
     """One process's share of every batch; an empty one too, so that all take as many steps."""
 
     def __init__(self, batches: BatchSampler, process: int, processes: int) -> None:
@@ -333,11 +334,11 @@ def build_loader(
     generator = torch.Generator().manual_seed(epoch_seed(config, shuffle_epoch or 0))
     order: Sampler[int] = SequentialSampler(dataset)  # type: ignore[arg-type]
     if shuffle_epoch is not None:
-        order = Draw(dataset.weights, generator)
+        order = WeightedSampler(dataset.weights, generator)
     batches = BatchSampler(order, config.batch_photos * processes, drop_last=False)
     return DataLoader(
         dataset,
-        batch_sampler=Shares(batches, process, processes),
+        batch_sampler=ShardedBatchSampler(batches, process, processes),
         generator=generator,
         num_workers=config.workers,
         collate_fn=_collate_share,
@@ -359,7 +360,7 @@ def steps_per_epoch(config: TrainingConfig, dataset: Flickr30kDataset, processes
     Raises:
         ValueError: there are fewer examples than processes.
     """
-    examples = len(Draw(dataset.weights, torch.Generator()))
+    examples = len(WeightedSampler(dataset.weights, torch.Generator()))
     if examples < processes:
         raise ValueError(f"{processes} processes cannot share {examples} training examples")
     return -(-examples // (config.batch_photos * processes))

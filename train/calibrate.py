@@ -42,10 +42,10 @@ def calibrate(config: CalibrateConfig) -> None:
 
 
 def _regions(
-    config: CalibrateConfig, model: ImageCaptioningModel, batch: Batch, left: int | None
+    config: CalibrateConfig, model: ImageCaptioningModel, batch: Batch, stages_left: int | None
 ) -> Tensor:
     with torch.autocast(model.device.type, torch.bfloat16, config.autocast):
-        regions = model.regions(batch.photos.to(model.device), left)
+        regions = model.regions(batch.photos.to(model.device), stages_left)
     return regions.float()
 
 
@@ -59,11 +59,11 @@ def _predictions(
     config: CalibrateConfig, model: ImageCaptioningModel
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits (W, V) at the words of val captions, and the words; unknown words are left out."""
-    dataset = stage_dataset(config, model, "val", correct_spelling=False)
+    dataset = stage_dataset(config, model, "val")
     for batch in tqdm(in_order(config, dataset), desc="predicting", unit="batch", leave=False):
         token_ids = batch.token_ids.to(model.device)
         output = model.decoder.predict(
-            _regions(config, model, batch, dataset.source.left),
+            _regions(config, model, batch, dataset.source.stages_left),
             caption_inputs(token_ids),
             batch.photo_of_row.to(model.device),
         )
@@ -78,7 +78,7 @@ def summarize(config: CalibrateConfig, model: ImageCaptioningModel) -> None:
     Raises:
         ValueError: there are fewer of them, or of features, than components to keep.
     """
-    dataset = stage_dataset(config, model, "train", correct_spelling=False, random_views=False)
+    dataset = stage_dataset(config, model, "train")
     limit = min(len(dataset), model.encoder.feature_size)
     if config.photo_components > limit or len(dataset) < 2:
         raise ValueError(
@@ -89,7 +89,7 @@ def summarize(config: CalibrateConfig, model: ImageCaptioningModel) -> None:
     means: list[Tensor] = []
     total, regions = torch.zeros((), device=model.device), 0
     for batch in tqdm(in_order(config, dataset), desc="summarizing", unit="batch", leave=False):
-        found = _regions(config, model, batch, dataset.source.left)
+        found = _regions(config, model, batch, dataset.source.stages_left)
         means.append(model.pretrained_means(found))
         total = total + found.sum(dim=(0, 1))
         regions += found.shape[0] * found.shape[1]

@@ -13,6 +13,7 @@ from captioner.options import DecodingOptions
 from train.flags import Condition, require_at_least, require_share, setting
 
 Recipe = Literal["default", "classic"]
+SEED_HELP = "seed of all random numbers"
 RECIPE_HELP = "defaults of the other flags: those listed here, or the classic ones"
 
 Augmentation = Literal["none", "classic", "strong"]
@@ -62,13 +63,12 @@ class DataConfig:
     device: str = setting(
         "auto", "device: cpu, cuda, cuda:1, mps; auto is a GPU where there is one"
     )
-    seed: int = setting(0, "seed of all random numbers")
     limit: int = setting(
         0, "use only the first photos of each split of a data set, this many; 0 uses all"
     )
 
     def __post_init__(self) -> None:
-        require_at_least(self, {"seed": 0, "limit": 0})
+        require_at_least(self, {"limit": 0})
         for name in ("splits", "photos"):
             self._require_one_per_set(name)
 
@@ -112,6 +112,7 @@ class PrepareConfig(LoadingConfig):
     augmentation: Literal["classic", "strong"] = setting(
         "strong", "random changes of the training photos", WITH_RANDOM_VIEWS
     )
+    seed: int = setting(0, "seed of the random views", WITH_RANDOM_VIEWS)
     stages_left: int = setting(
         2, "last stages of the encoder not to run, so that fit can fine-tune them"
     )
@@ -120,7 +121,7 @@ class PrepareConfig(LoadingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, {"image_size": 32, "min_frequency": 1})
-        require_at_least(self, {"views": 1, "batch_size": 1, "stages_left": 0})
+        require_at_least(self, {"views": 1, "batch_size": 1, "stages_left": 0, "seed": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,7 @@ class TrainingConfig(LoadingConfig):
     )
     name: str = setting(MISSING, "name of the run; everything goes to <runs>/<name>/")
     runs: Path = setting(Path("runs"), "folder of all runs")
+    seed: int = setting(0, SEED_HELP)
     resume: bool = setting(
         False, "resume the run of this name after its last complete epoch, if there is one"
     )
@@ -193,7 +195,7 @@ class TrainingConfig(LoadingConfig):
         require_at_least(
             self, dict.fromkeys(("epochs", "batch_photos", "max_length", "val_beam_size"), 1)
         )
-        require_at_least(self, {"finetune_stages": 0, "samples": 0})
+        require_at_least(self, {"finetune_stages": 0, "samples": 0, "seed": 0})
         require_share(self, "dropout", "label_smoothing", "ema_decay")
         for name in ("lr", "encoder_lr", "clip_norm"):
             if getattr(self, name) <= 0:
@@ -337,13 +339,14 @@ class PointConfig(DecoderStageConfig):
     opening: float = setting(
         1.0, "what is added to the gate's logit after training, so that more is named"
     )
+    seed: int = setting(0, SEED_HELP)
     epochs: int = setting(3, "passes over the words")
     batch_words: int = setting(512, "words in a batch")
     lr: float = setting(3e-3, "highest learning rate")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, {"recognizer_stages": 0, "epochs": 1, "batch_words": 1})
+        require_at_least(self, {"recognizer_stages": 0, "seed": 0, "epochs": 1, "batch_words": 1})
         require_share(self, "hidden")
         if self.lr <= 0:
             raise ValueError(f"lr must be above 0, got {self.lr}")
@@ -377,6 +380,7 @@ class EvaluateConfig(DataConfig):
     no_repeat_ngram: int = setting(
         DecodingOptions.no_repeat_ngram, "allow no n-gram of this size twice; 0 allows all"
     )
+    seed: int = setting(0, SEED_HELP)
     bootstrap: int = setting(1000, "bootstrap samples for 95 % intervals; 0 gives no intervals")
     boxes: tuple[Path, ...] = setting(
         (),
@@ -412,7 +416,7 @@ class EvaluateConfig(DataConfig):
         super().__post_init__()
         if self.features is None and not self.photos:
             raise ValueError("evaluate needs --features or --photos")
-        require_at_least(self, {"bootstrap": 0, "deletion_photos": 0})
+        require_at_least(self, {"bootstrap": 0, "deletion_photos": 0, "seed": 0})
         if self.named_photos is not None:
             for name in ("named_labels", "wordnet"):
                 if getattr(self, name) is None:

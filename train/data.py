@@ -249,7 +249,7 @@ class PhotoSource(Protocol):
     """Where a data set gets what the model sees of a photo."""
 
     @property
-    def left(self) -> int | None:
+    def stages_left(self) -> int | None:
         """How many of the encoder's stages its views have still to go through; None for all."""
         ...
 
@@ -261,7 +261,7 @@ class PhotoSource(Protocol):
 class PhotoFiles:
     """Photo files, as the encoder's input (3, S, S)."""
 
-    left = None
+    stages_left = None
 
     def __init__(
         self,

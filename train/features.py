@@ -219,7 +219,7 @@ class FeatureCache:
         encoder: the backbone's name.
         weights: checksum of its weights.
         preprocess: what the photos went through.
-        left: how many of the encoder's stages are left to do.
+        stages_left: how many of the encoder's stages are left to do.
     """
 
     def __init__(self, cache: Path, random_views: bool) -> None:
@@ -244,7 +244,7 @@ class FeatureCache:
             )
         self.encoder: str = index["encoder"]
         self.weights: str = index["weights"]
-        self.left: int = index["stages_left"]
+        self.stages_left: int = index["stages_left"]
         self.preprocess = PreprocessConfig.from_json(index["preprocess"])
         self.random_views = random_views
         self._array = np.load(cache / ARRAY_FILE, mmap_mode="r")
@@ -259,13 +259,13 @@ class FeatureCache:
                 f"the cached features are of {self.encoder} with {self.preprocess}; "
                 f"the model has {encoder.name} with {preprocess}"
             )
-        if encoder.unfrozen_stages > self.left:
+        if encoder.unfrozen_stages > self.stages_left:
             raise ValueError(
-                f"the cached features leave {self.left} stages of {self.encoder} to train, not "
-                f"{encoder.unfrozen_stages}; run python -m train prepare with --stages-left "
+                f"the cached features leave {self.stages_left} stages of {self.encoder} to train, "
+                f"not {encoder.unfrozen_stages}; run python -m train prepare with --stages-left "
                 f"{encoder.unfrozen_stages}, into another folder"
             )
-        if self.weights != weights_checksum(encoder, self.left):
+        if self.weights != weights_checksum(encoder, self.stages_left):
             raise ValueError(
                 f"the cached features are of other weights of {self.encoder} than the model's; "
                 "run python -m train prepare with the model's, into another folder"
@@ -285,14 +285,16 @@ class FeatureCache:
         return View(maps.permute(2, 0, 1), self._placements[row])
 
 
-def weights_checksum(encoder: FeatureExtractor, left: int = 0) -> str:
+def weights_checksum(encoder: FeatureExtractor, stages_left: int = 0) -> str:
     """Checksum of an encoder's weights, rounded to the float16 of checkpoints.
 
     Args:
-        left: number of last stages to leave out.
+        stages_left: number of last stages to leave out.
     """
     digest = hashlib.sha256()
-    parts = encoder.stages[: encoder.num_stages - left] if left else [encoder.backbone]
+    parts = (
+        encoder.stages[: encoder.num_stages - stages_left] if stages_left else [encoder.backbone]
+    )
     for number, part in enumerate(parts):
         for name, tensor in part.state_dict().items():
             digest.update(f"{number}.{name}".encode())

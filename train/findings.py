@@ -213,7 +213,7 @@ def _features(
 ) -> list[Features]:
     generator = np.random.default_rng(0)  # plain views need no chance
     views = [source.view(name, generator).photo for name in names]
-    return model.encode_tensors(views, source.left)
+    return model.encode_tensors(views, source.stages_left)
 
 
 def _source(

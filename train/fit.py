@@ -81,8 +81,8 @@ def fit(config: FitConfig) -> Path:
             config, train_set, epoch, processes.process_index, processes.num_processes
         )
         metrics: dict[str, Any] = {"epoch": epoch + 1}
-        left = train_set.source.left
-        metrics |= train_epoch(config, state, batches, left, objective, processes)
+        stages_left = train_set.source.stages_left
+        metrics |= train_epoch(config, state, batches, stages_left, objective, processes)
         if validator is not None:
             validator.record(state, history, metrics, started)
         processes.wait_for_everyone()
@@ -96,7 +96,7 @@ def train_epoch(
     config: FitConfig,
     state: TrainingState,
     batches: Iterable[Batch | None],
-    left: int | None,
+    stages_left: int | None,
     objective: nn.Module,
     processes: PartialState,
 ) -> dict[str, float]:
@@ -118,7 +118,7 @@ def train_epoch(
         counted = float(share is not None)
         own = torch.stack(count(batch.token_ids, batch.coverage)).to(config.device) * counted
         counts = Counts(*add_up(own))
-        losses = objective(batch, left, counts)
+        losses = objective(batch, stages_left, counts)
         state.optimizer.zero_grad(set_to_none=True)
         (counted * processes.num_processes * losses.total).backward()  # the mean becomes a sum
         state.update(config.clip_norm)

@@ -105,19 +105,19 @@ class Objective(nn.Module):
     def forward(
         self,
         batch: Batch,
-        left: int | None,
+        stages_left: int | None,
         counts: Counts | None = None,
     ) -> Losses:
         """The losses of a batch.
 
         Args:
-            left: how many of the encoder's stages its photos have still to go through.
+            stages_left: how many of the encoder's stages its photos have still to go through.
             counts: see `caption_losses`.
         """
         device, config, decoder = self.config.device, self.config, self.model.decoder
         token_ids, photo_of_row = batch.token_ids.to(device), batch.photo_of_row.to(device)
         coverage = None if batch.coverage is None else batch.coverage.to(device)
-        features = encode_batch(config, self.model, batch, left)
+        features = encode_batch(config, self.model, batch, stages_left)
         with autocast(config):
             output = decoder.predict(features, caption_inputs(token_ids), photo_of_row)
         return caption_losses(
@@ -132,13 +132,13 @@ class Objective(nn.Module):
 
 
 def encode_batch(
-    config: TrainingConfig, model: ImageCaptioningModel, batch: Batch, left: int | None
+    config: TrainingConfig, model: ImageCaptioningModel, batch: Batch, stages_left: int | None
 ) -> Tensor:
-    """The features (B, P, D) of a batch's photos, of which `left` stages are still to do."""
+    """The features (B, P, D) of a batch's photos, of which `stages_left` stages are still to do."""
     # A CPU takes three times as long for the gradient of depthwise convolutions in bfloat16.
     slow = torch.device(config.device).type == "cpu" and model.encoder.unfrozen_stages > 0
     with autocast(config, allowed=not slow):
-        return model.regions(batch.photos.to(config.device), left)
+        return model.regions(batch.photos.to(config.device), stages_left)
 
 
 def autocast(config: TrainingConfig, allowed: bool = True) -> torch.autocast:

@@ -126,8 +126,8 @@ def _vector_of_kind(
     return table[rows].mean(dim=0, keepdim=True) if rows else table.mean(dim=0, keepdim=True)
 
 
-class Words(NamedTuple):
-    """What the gate is trained on: W words of captions, and what the model thought before them."""
+class GateExamples(NamedTuple):
+    """What the gate is trained on: W words of captions, and the model's state before each."""
 
     targets: Tensor  # (W,), token ids
     logprobs: Tensor  # (W,), of the targets by the output layer
@@ -139,17 +139,20 @@ class Words(NamedTuple):
 
 
 @torch.inference_mode()
-def collect(config: PointConfig, model: ImageCaptioningModel) -> Words:
-    """Go through the train captions, each photo in one view; words that no noun rivals are rare."""
+def collect(config: PointConfig, model: ImageCaptioningModel) -> GateExamples:
+    """Go through the train captions, each photo in one view.
+
+    Of the words where no noun is probable, only a random few are kept.
+    """
     pointing = pointing_of(model)
-    dataset = stage_dataset(config, model, "train", config.correct_spelling, random_views=True)
+    dataset = stage_dataset(config, model, "train", config.correct_spelling, config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    parts: list[Words] = []
+    parts: list[GateExamples] = []
     start = 0
     for batch in tqdm(in_order(config, dataset), desc="reading", unit="batch", leave=False):
         kind = torch.device(model.device).type
         with torch.autocast(kind, torch.bfloat16, config.autocast):
-            regions = model.regions(batch.photos.to(model.device), dataset.source.left)
+            regions = model.regions(batch.photos.to(model.device), dataset.source.stages_left)
             token_ids = batch.token_ids.to(model.device)
             photo_of_row = batch.photo_of_row.to(model.device)
             read = model.decoder.read(regions, caption_inputs(token_ids), photo_of_row)
@@ -157,18 +160,18 @@ def collect(config: PointConfig, model: ImageCaptioningModel) -> Words:
         logprobs = logits.float().log_softmax(dim=1)
         targets = token_ids[read.rows, read.steps + 1]
         said = logprobs[:, pointing.words]
-        rivalled = (said.exp().sum(dim=1) > NOUN_MASS) | torch.isin(targets, pointing.words)
+        has_noun = (said.exp().sum(dim=1) > NOUN_MASS) | torch.isin(targets, pointing.words)
         others = torch.rand(len(targets), generator=generator).to(model.device) < OTHERS_KEPT
-        kept = (rivalled | others) & (targets != UNK_ID)
+        kept = (has_noun | others) & (targets != UNK_ID)
         chosen = logprobs.gather(1, targets.unsqueeze(1)).squeeze(1)
         found = (targets, chosen, said.half(), read.seen.half(), read.hidden.half(), read.named)
         photos = photo_of_row[read.rows] + start
-        parts.append(Words(*(tensor[kept].cpu() for tensor in (*found, photos))))
+        parts.append(GateExamples(*(tensor[kept].cpu() for tensor in (*found, photos))))
         start += len(batch.photos)
-    return Words(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+    return GateExamples(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
-class Predictions(NamedTuple):
+class GateOutput(NamedTuple):
     """What the gate makes of words."""
 
     logprobs: Tensor  # (W,), of the targets by the mixture
@@ -176,7 +179,7 @@ class Predictions(NamedTuple):
     gate: Tensor  # (W,), logits
 
 
-def predict(pointing: PointingGate, words: Words, hiding: Tensor) -> Predictions:
+def predict(pointing: PointingGate, words: GateExamples, hiding: Tensor) -> GateOutput:
     """Predict words, at some of which the output layer may not say the noun that is recognized.
 
     Args:
@@ -200,10 +203,10 @@ def predict(pointing: PointingGate, words: Words, hiding: Tensor) -> Predictions
     pointed = read.gather(1, columns.unsqueeze(1)).squeeze(1) + F.logsigmoid(gate)
     mixed = logprobs + F.logsigmoid(-gate)
     mixed = torch.where(is_noun, torch.logaddexp(mixed, pointed), mixed)
-    return Predictions(mixed, logprobs, gate)
+    return GateOutput(mixed, logprobs, gate)
 
 
-def train_gate(config: PointConfig, pointing: PointingGate, words: Words) -> None:
+def train_gate(config: PointConfig, pointing: PointingGate, words: GateExamples) -> None:
     """Train the gate, and print after each epoch what it is worth on photos held out.
 
     Raises:
@@ -212,7 +215,7 @@ def train_gate(config: PointConfig, pointing: PointingGate, words: Words) -> Non
     generator = torch.Generator().manual_seed(config.seed)
     if not len(words.targets):
         raise ValueError(NOTHING_TO_LEARN)
-    words = Words(*(tensor.to(pointing.words.device) for tensor in words))
+    words = GateExamples(*(tensor.to(pointing.words.device) for tensor in words))
     photos = torch.rand(int(words.photos.max()) + 1, generator=generator) < HELD_OUT
     held_out = photos.to(words.photos.device)[words.photos]
     train, rest = (flags.nonzero().squeeze(1) for flags in (~held_out, held_out))
@@ -240,7 +243,7 @@ def train_gate(config: PointConfig, pointing: PointingGate, words: Words) -> Non
 
 
 @torch.inference_mode()
-def _summary(pointing: PointingGate, words: Words) -> str:
+def _summary(pointing: PointingGate, words: GateExamples) -> str:
     texts: list[str] = []
     for name, hiding in (("as it is", False), ("with nouns hidden", True)):
         flags = torch.full_like(words.targets, hiding, dtype=torch.bool)
@@ -252,5 +255,5 @@ def _summary(pointing: PointingGate, words: Words) -> str:
     return "; ".join(texts)
 
 
-def _only(words: Words, rows: Tensor) -> Words:
-    return Words(*(tensor[rows] for tensor in words))
+def _only(words: GateExamples, rows: Tensor) -> GateExamples:
+    return GateExamples(*(tensor[rows] for tensor in words))

@@ -76,7 +76,7 @@ def refine(config: RefineConfig) -> Path:
         torch.manual_seed(epoch_seed(config, epoch))
         train_set.epoch = epoch
         batches = build_loader(config, train_set, epoch)
-        metrics = refine_epoch(config, state, batches, train_set.source.left, reward)
+        metrics = refine_epoch(config, state, batches, train_set.source.stages_left, reward)
         validator.record(state, history, {"epoch": epoch, **metrics}, started)
     validator.writer.close()
     return run / BEST_FOLDER
@@ -163,7 +163,7 @@ def refine_epoch(
     config: RefineConfig,
     state: TrainingState,
     batches: Iterable[Batch],
-    left: int | None,
+    stages_left: int | None,
     reward: Reward,
 ) -> dict[str, float]:
     """One pass over the train photos; returns the mean reward and losses."""
@@ -171,7 +171,7 @@ def refine_epoch(
     seen: list[tuple[float, ...]] = []
     bar = tqdm(batches, desc="refining", unit="batch", leave=False)
     for batch in bar:
-        features = encode_batch(config, state.model, batch, left)
+        features = encode_batch(config, state.model, batch, stages_left)
         sampled = sample_captions(config, state.model, features)
         rewards = reward(sampled.cpu(), batch.names)
         loss, nll, box = _losses(config, state.model, features, batch, sampled, rewards)

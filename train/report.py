@@ -1,16 +1,11 @@
 """The Markdown tables of an evaluation's report. Knows the report, and nothing of how it came."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from train.markdown import cell, label, markdown, percents
-from train.measure_tables import (
-    calibration_table,
-    familiarity_table,
-    invented_table,
-    named_table,
-    reliability_table,
-)
+from train.bootstrap import Measurement
+
+Scores = Mapping[str, Mapping[str, Any]]
 
 REFERENCES = "references"
 """Row of what was measured at people's own words."""
@@ -71,6 +66,108 @@ def deletion_table(report: dict[str, Any]) -> str:
     cells = [cell(found[name], scale) for name, scale in columns.values()]
     cells[-1] = cell(found["ratio"], 1, places=2)
     return markdown([title, *columns], [["drop of probability, %", *cells]])
+
+
+def named_table(scores: Scores) -> str:
+    """Of `named.named_scores` by beam size, in percent."""
+    first = next(iter(scores.values()))
+    columns = {
+        "names the thing": "named",
+        f"of {first['beyond_dogs']:,} beyond dogs": "named_beyond_dogs",
+        "a false dog": "false_dogs",
+    }
+    rows = [[label(way), *percents(found, columns)] for way, found in scores.items()]
+    return markdown([f"{first['photos']:,} named photos, %", *columns], rows)
+
+
+def invented_table(scores: Scores) -> str:
+    """Of `objects.invented_scores` by beam size."""
+    columns = {"captions with one, %": "captions", "of the objects, %": "objects_share"}
+    rows = [
+        [
+            label(way),
+            f"{found['objects']:,}",
+            cell(found["per_caption"], 1, places=2),
+            *percents(found, columns),
+        ]
+        for way, found in scores.items()
+    ]
+    return markdown(["invented objects", "objects", "per caption", *columns], rows)
+
+
+def calibration_table(scores: Scores) -> str:
+    """Of `calibration.calibration_scores` by any name, such as "before", in percent."""
+    columns = {
+        "expected calibration error": "error",
+        "mean confidence": "confidence",
+        "accuracy": "accuracy",
+    }
+    rows = [
+        [name, f"{found['words']:,}", *percents(found, columns)] for name, found in scores.items()
+    ]
+    return markdown(["calibration, %", "words", *columns], rows)
+
+
+def reliability_table(scores: Mapping[str, Any]) -> str:
+    """The bins of `calibration.calibration_scores`, in percent."""
+    columns = ["share of words", "mean confidence", "accuracy"]
+    rows = [
+        [f"{100 * found['low']:.0f} to {100 * found['high']:.0f}"]
+        + [f"{100 * found[name]:.1f}" for name in ("share", "confidence", "accuracy")]
+        for found in scores["bins"]
+    ]
+    return markdown(["confidence, %", *columns], rows)
+
+
+def familiarity_table(scores: Scores) -> str:
+    """Of `familiarity.familiarity_scores` by the name of the known photos."""
+    rows = [
+        [
+            name,
+            f"{found['known']:,}",
+            f"{found['unknown']:,}",
+            cell(found["auroc"], 1, places=3),
+            _median(found["known_median"]),
+            _median(found["unknown_median"]),
+        ]
+        for name, found in scores.items()
+    ]
+    header = ["familiarity", "known", "unknown", "AUROC", "median, known", "median, unknown"]
+    return markdown(header, rows)
+
+
+def _median(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def label(way: str) -> str:
+    """The first cell of a row: a beam size in words, any other text as it is."""
+    if way == "1":
+        return "greedy"
+    return f"beam {way}" if way.isdecimal() else way
+
+
+def cell(found: Measurement, scale: float, places: int = 1) -> str:
+    """A measurement times a scale, with half of its 95 % interval; - where it is undefined."""
+    value, low, high = (found[name] for name in ("value", "low", "high"))
+    if value is None:
+        return "-"
+    text = f"{scale * value:.{places}f}"
+    if low is None or high is None:
+        return text
+    return f"{text} ± {scale * (high - low) / 2:.{places}f}"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; its cells must not hold a bar."""
+    lines = [" | ".join(cells) for cells in (header, *rows)]
+    lines.insert(1, "|".join(["---"] * len(header)))
+    return "\n".join([f"| {lines[0]} |", f"|{lines[1]}|", *(f"| {line} |" for line in lines[2:])])
+
+
+def percents(found: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
+    """Cells of measurements in percent; columns are the measurements' names by their headings."""
+    return [cell(found[name], 100) for name in columns.values()]
 
 
 def _split(report: dict[str, Any]) -> str:

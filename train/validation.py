@@ -103,11 +103,11 @@ def validate(
         words they use; and these captions, by photo name.
     """
     model.eval()
-    objective, left = Objective(config, model), dataset.source.left
+    objective, stages_left = Objective(config, model), dataset.source.stages_left
     totals, weights = torch.zeros(2, dtype=torch.double), torch.zeros(2, dtype=torch.double)
     with torch.inference_mode():
         for batch in build_loader(config, dataset):
-            losses = objective(batch, left)
+            losses = objective(batch, stages_left)
             counts = count(batch.token_ids, batch.coverage)
             over = torch.stack([counts.words, counts.boxed]).double()
             totals += over * torch.stack([losses.nll, losses.box]).cpu().double()

@@ -26,11 +26,13 @@ COLOUR_MAPS = ("viridis",)
 ELEMENT = "<caption-viewer></caption-viewer>"
 CONNECT = """
 const root = (window.gradio_config.root ?? "").replace(/\\/$/, "");
-import(root + "ROUTEstatic/gradio.js").then(({ connect }) => {
+import(root + MODULE).then(({ connect }) => {
   const viewer = element.querySelector("caption-viewer");
   connect(viewer, root, "request", { maxBytes: MAX_BYTES, examples: EXAMPLES });
 });
-""".replace("ROUTE", OWN_ROUTE).replace("MAX_BYTES", str(MAX_UPLOAD_BYTES))
+""".replace("MODULE", json.dumps(f"{OWN_ROUTE}static/gradio.js")).replace(
+    "MAX_BYTES", json.dumps(MAX_UPLOAD_BYTES)
+)
 """What Gradio runs when it has put the element on the page."""
 
 

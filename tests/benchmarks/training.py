@@ -107,7 +107,7 @@ def _epochs(config: FitConfig) -> dict[str, Callable[[None], object]]:
 
     def fit(_: None) -> None:
         loader = build_loader(config, dataset, 0)
-        train_epoch(config, state, loader, dataset.source.left, objective, processes)
+        train_epoch(config, state, loader, dataset.source.stages_left, objective, processes)
 
     textbook = Textbook(config, preprocess, len(model.vocabulary))
     examples = [dataset[index] for index in range(len(dataset))]

@@ -93,5 +93,5 @@ def answer(page: Page, **answers: Any) -> None:
 
 
 def requests(page: Page) -> list[dict[str, Any]]:
-    """What the element has wanted of the server."""
+    """The element's requests to the server."""
     return page.evaluate("window.requests")

@@ -84,7 +84,7 @@ def test_the_photo_is_asked_by_keyboard_as_well(open_page: OpenPage, fake_addres
     assert requests == []
 
 
-def test_a_word_that_looked_there_is_gone_to_and_stepping_ends_the_asking(
+def test_a_word_listed_for_a_region_is_shown_and_the_list_closes(
     open_page: OpenPage, fake_address: str
 ) -> None:
     page = open_with_photo(open_page, fake_address)
@@ -97,13 +97,13 @@ def test_a_word_that_looked_there_is_gone_to_and_stepping_ends_the_asking(
     expect(page.locator("#viewer .region")).to_be_hidden()
 
 
-def test_beside_the_photo_nothing_is_asked(open_page: OpenPage, fake_address: str) -> None:
+def test_a_click_beside_the_photo_lists_nothing(open_page: OpenPage, fake_address: str) -> None:
     page = open_with_photo(open_page, fake_address)
     page.locator("#viewer .stage").click(position={"x": 3, "y": 100})
     expect(page.locator("#viewer .region")).to_be_hidden()
 
 
-def test_an_empty_viewer_asks_nothing(plain_page: Page) -> None:
+def test_a_click_on_an_empty_viewer_lists_nothing(plain_page: Page) -> None:
     page = plain_page
     page.locator("caption-viewer").evaluate("viewer => { viewer.value = {}; }")
     page.locator(".stage").click()

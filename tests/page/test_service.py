@@ -1,4 +1,4 @@
-"""CaptionService to the page's questions, without a browser."""
+"""Answers to the page's requests, without a browser."""
 
 import asyncio
 from collections.abc import Iterator
@@ -45,6 +45,7 @@ def last_answer(service: CaptionService, path: str | None, question: Any) -> dic
     return asyncio.run(ask())[-1]
 
 
+@pytest.mark.slow
 def test_the_first_of_the_captions_is_the_librarys(
     service: CaptionService, model: ImageCaptioningModel
 ) -> None:
@@ -57,6 +58,7 @@ def test_the_first_of_the_captions_is_the_librarys(
         assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.slow
 def test_each_kind_of_question_is_answered_as_the_library_does(
     service: CaptionService, model: ImageCaptioningModel
 ) -> None:
@@ -79,6 +81,7 @@ def test_each_kind_of_question_is_answered_as_the_library_does(
     assert more["captions"] == [caption.to_json() for caption in best]
 
 
+@pytest.mark.slow
 def test_requests_wait_for_a_model_that_is_being_loaded(tmp_path: Path) -> None:
     """The page is served before it. The estimate of the wait is that of captions alone."""
     photo, bad = write_photo(tmp_path / "photo.jpg"), write_bad_file(tmp_path, "text.jpg")

@@ -41,7 +41,7 @@ export class Intake {
   photo = null;
   /** The example that is shown. @type {Example | null} */
   example = null;
-  /** What the visitor is told about the photo besides where its caption comes from. */
+  /** A message to the visitor about the photo, besides where its caption comes from. */
   note = "";
   #shown = "";
   #isHeic = false;

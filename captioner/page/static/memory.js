@@ -1,4 +1,4 @@
-// What the browser keeps on the visitor's own device: the last photo, and what was told about it.
+// What the browser keeps on the visitor's own device: the last photo, with its captions.
 //
 // Where there is no IndexedDB, as in some private windows, or no room in it, nothing is kept. Each
 // method ends well in any case.
@@ -14,7 +14,7 @@
  */
 
 /**
- * What of a viewer's state brings back what is told of a photo.
+ * The part of a viewer's state that is kept with a photo.
  * @typedef {Pick<ViewerState, "captions" | "finder" | "shown" | "history" | "current" | "appearance">} Story
  */
 

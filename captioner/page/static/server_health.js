@@ -1,5 +1,5 @@
-// Whether the server answers: asked of it only while something is awaited, or it has just failed.
-// Knows no page and no address: how to ask, and whom to tell, it is given.
+// Whether the server answers: checked only while an answer is awaited, or after a failure.
+// Knows no page and no address: it is given a check, and a callback for changes.
 
 const FIRST_MS = 2000; // most answers have come by then
 export const INTERVAL_MS = 3000; // between two checks, at least

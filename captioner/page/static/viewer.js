@@ -1,7 +1,7 @@
 // The viewer, <caption-viewer>: a photo, its caption word by word, and where the model looked.
 //
 // It has one property, `value`, what there is to show (ViewerValue in types.js), and fires one kind
-// of event, `request`, whose `detail` is what it wants of the server; an answer comes as a value.
+// of event, `request`, whose `detail` is a request to the server; an answer comes as a value.
 // Words and names come from outside: they reach the page through textContent alone.
 
 import { Candidates } from "./candidates.js";
