@@ -298,6 +298,22 @@ def test_the_end_is_chosen_like_a_word_where_there_are_words_before_it(plain_pag
     expect(page.get_by_role("option")).to_have_text(["a", "dog", "runs"])
 
 
+def test_no_sentence_is_said_to_have_lost_that_the_settings_rule_out(plain_page: Page) -> None:
+    page = plain_page
+    texts = ("a", "dog", "runs", "a", "dog", "swims")
+    others: list[Any] = [[] for _ in texts]
+    others[5] = [["runs", 0.5], ["sits", 0.4]]
+    show(page, caption(*texts, probability=[0.1] * 6, alternatives=others))
+    go_to(page, 5)
+    expect(page.locator(".alternatives small")).to_have_text(
+        [
+            "likelier here, but the settings rule it out",  # the trigram was there before
+            "likelier here, but its sentence lost",
+            "chosen",
+        ]
+    )
+
+
 def test_no_sentence_is_said_to_have_lost_to_a_word_that_the_visitor_chose(
     plain_page: Page,
 ) -> None:

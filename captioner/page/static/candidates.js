@@ -35,15 +35,33 @@ export function foldCandidates(candidates) {
 }
 
 /**
- * The key of a candidate's note. That a likelier one lost is true of a search alone.
- * @param {Candidate} candidate
- * @param {Chooser | undefined} chooser of the word
+ * Whether the settings let no search choose a candidate: it would end too short a caption, or repeat
+ * an n-gram of it.
+ * @param {Pick<Candidate, "kind" | "text">} candidate
+ * @param {string[]} before the words before it
+ * @param {Record<string, number>} settings
  */
-export function noteKey({ kind, likelier }, chooser) {
+export function isRuledOut({ kind, text }, before, { min_length: least, no_repeat_ngram: size }) {
+  if (kind === "end") return before.length < least;
+  if (!size || before.length < size) return false;
+  /** @param {string[]} words */
+  const same = (words) => JSON.stringify(words);
+  const last = same([...before.slice(before.length - size + 1), text]);
+  return before.some((_, start) => same(before.slice(start, start + size)) === last);
+}
+
+/**
+ * The key of a candidate's note. That a likelier one lost is true of a search alone.
+ * @param {Pick<Candidate, "kind" | "likelier">} candidate
+ * @param {Chooser | undefined} chooser of the word
+ * @param {boolean} ruledOut see `isRuledOut`
+ */
+export function noteKey({ kind, likelier }, chooser, ruledOut = false) {
   if (kind === "chosen") {
     return chooser === "sampling" ? "chosen_drawn" : chooser === "visitor" ? "chosen_yours" : "chosen";
   }
   if (!likelier) return null;
+  if (ruledOut && (chooser === "search" || chooser === "sampling")) return "likelier_ruled_out";
   return chooser === "search" ? "likelier_lost" : chooser === "sampling" ? "likelier_undrawn" : "likelier";
 }
 
@@ -84,7 +102,9 @@ export class Candidates {
     const { kind, probability } = candidate;
     const text = kind === "end" ? texts.say("end_of_caption") : candidate.text;
     const number = texts.percent(probability);
-    const key = noteKey(candidate, state.chooserOf(index));
+    const before = state.words.slice(0, index).map((word) => word.text);
+    const ruledOut = isRuledOut(candidate, before, this.viewer.settings.options());
+    const key = noteKey(candidate, state.chooserOf(index), ruledOut);
     const note = key ? texts.say(key) : "";
     // There is no caption without words, and nothing can be continued without the photo.
     const choosable = !state.eyesClosed && kind !== "chosen" && (kind === "word" || index > 0);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { foldCandidates, noteKey, rankCandidates } from "../../../captioner/page/static/candidates.js";
+import { foldCandidates, isRuledOut, noteKey, rankCandidates } from "../../../captioner/page/static/candidates.js";
 import { describeDoubt, doubtHeights, wordsTorn } from "../../../captioner/page/static/doubt.js";
 import { describeHabit, habitOf, habitShare, wasRead } from "../../../captioner/page/static/evidence.js";
 import { describeFamiliarity, isStrange, levelOf } from "../../../captioner/page/static/familiarity.js";
@@ -114,6 +114,25 @@ test("candidates under one percent are folded, but never the chosen one", () => 
   const { shown, folded } = foldCandidates(rankCandidates({ ...WORD, probability: 0.002 }));
   assert.deepEqual(shown.map(({ text }) => text), ["man", "", "girl", "woman"]);
   assert.deepEqual(folded.map(({ text }) => text), ["lady", "boy"]);
+});
+
+test("a candidate is ruled out that would repeat an n-gram, or end too short a caption", () => {
+  const before = ["a", "coffee pot", "on", "a"];
+  const isOut = (text, size, words = before) => isRuledOut({ kind: "word", text }, words, { no_repeat_ngram: size, min_length: 5 });
+  assert.deepEqual([0, 1, 2, 3].map((size) => isOut("coffee pot", size)), [false, true, true, false]);
+  assert.deepEqual([1, 2].map((size) => isOut("pot", size)), [false, false]);
+  assert.ok(isOut("on", 3, [...before, "coffee pot"]));
+  assert.ok(!isOut("b", 2, ["a"]));
+  const end = { kind: "end", text: "" };
+  assert.deepEqual([4, 5].map((least) => isRuledOut(end, before, { no_repeat_ngram: 1, min_length: least })), [false, true]);
+});
+
+test("of what was ruled out it is not said that it lost", () => {
+  const passedOver = { kind: "word", likelier: true };
+  assert.equal(noteKey(passedOver, "search", true), "likelier_ruled_out");
+  assert.equal(noteKey(passedOver, "sampling", true), "likelier_ruled_out");
+  assert.equal(noteKey(passedOver, "visitor", true), "likelier"); // who may write anything
+  assert.equal(noteKey({ kind: "word", likelier: false }, "search", true), null);
 });
 
 test("that its sentence lost is said of a candidate that a search passed over, and of no other", () => {
