@@ -163,7 +163,8 @@ class PointingGate(nn.Module):
         said = vocabulary.index_select(1, self.words)
         gate, pointed = self.point(said, seen, read, named)
         closed = F.logsigmoid(-gate)
-        mixed = torch.logaddexp(said + closed, pointed + F.logsigmoid(gate))
+        mixed = torch.lerp(said.exp(), pointed.exp(), gate.sigmoid())
+        mixed = mixed.clamp(min=torch.finfo(mixed.dtype).tiny).log()
         logprobs = (vocabulary + closed).index_copy_(1, self.words, mixed)
         return Mixture(logprobs, vocabulary, closed)
 
