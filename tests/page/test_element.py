@@ -63,6 +63,11 @@ def test_two_elements_on_a_page_do_not_disturb_each_other(plain_page: Page) -> N
     second.get_by_role("option").nth(2).click()
     expect(second.locator(".stage canvas")).to_have_attribute("data-word", "2")
     expect(first.locator(".stage canvas")).to_have_attribute("data-word", "0")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((part) => part.id)")
+    assert len(ids) == len({*ids}) > 10
+    second.locator("[data-tab=own]").click()
+    second.locator("label", has_text="Write a caption").click()
+    expect(second.locator(".own input")).to_be_focused()
 
 
 def test_a_value_may_be_set_before_the_element_is_known(plain_page: Page) -> None:

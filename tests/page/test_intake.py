@@ -161,7 +161,7 @@ def test_a_photo_is_pasted_anywhere_but_text_goes_into_a_text_field(
     asked = count_questions(page)
     data = transfer(page, write_photo(tmp_path / "photo.png", (300, 100)))
     page.locator("#viewer [data-tab=own]").click()
-    page.evaluate(PASTE, ["#own-words", data])
+    page.evaluate(PASTE, [".own input", data])
     assert asked == []
     page.evaluate(PASTE, ["body", transfer(page, text="a dog")])
     expect(page.locator("#viewer .origin")).to_have_text(TEXTS["intake_nothing_pasted"])

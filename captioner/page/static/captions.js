@@ -12,6 +12,8 @@ export class Captions {
     this.viewer = viewer;
     this.state = viewer.state;
     this.texts = viewer.texts;
+    const label = /** @type {HTMLLabelElement} */ (viewer.find(".own label"));
+    label.htmlFor = viewer.findInput(".own input").id = viewer.idOf("own-words");
     viewer.find(".own form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#score();

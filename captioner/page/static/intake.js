@@ -213,7 +213,7 @@ export class Intake {
   #group(name) {
     const heading = document.createElement("p");
     heading.textContent = this.viewer.texts.say(`examples_${name}`);
-    heading.id = `examples-${name}`;
+    heading.id = this.viewer.idOf(`examples-${name}`);
     const row = document.createElement("div");
     row.append(...this.examples.filter(({ group }) => group === name).map((example) => this.#button(example)));
     const group = document.createElement("div");

@@ -18,10 +18,9 @@ export class Tabs {
       this.#bringIntoView();
     });
     list.addEventListener("keydown", (event) => this.#takeKey(event));
-    const prefix = `panel-${crypto.randomUUID?.() ?? Math.random()}`;
     this.panels.forEach((panel) => {
       const tab = this.tabs.find(({ dataset }) => dataset.tab === panel.dataset.panel);
-      panel.id = `${prefix}-${panel.dataset.panel}`;
+      panel.id = viewer.idOf(String(panel.dataset.panel));
       tab?.setAttribute("aria-controls", panel.id);
       if (tab) panel.setAttribute("aria-label", String(tab.textContent));
     });

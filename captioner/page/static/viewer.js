@@ -51,6 +51,10 @@ export class Viewer {
   /** The photo that was sent once more before it was captioned. */
   #resentTurn = 0;
 
+  static #count = 0;
+  /** Among the viewers of the page. */
+  #number = (Viewer.#count += 1);
+
   /**
    * @param {HTMLElement} host holds the viewer's markup
    * @param {(request: object) => void} send
@@ -104,6 +108,11 @@ export class Viewer {
   /** @param {string} selector */
   findInput(selector) {
     return /** @type {HTMLInputElement} */ (this.find(selector));
+  }
+
+  /** An id that no other viewer on the page has. @param {string} name */
+  idOf(name) {
+    return `viewer-${this.#number}-${name}`;
   }
 
   /** Tell screen readers. @param {string} text */
