@@ -384,10 +384,8 @@ class ImageCaptioningModel(nn.Module):
         if options.temperature:
             raise DecodingError("no_search_tree")
         state = self._begin([self._features_of(photo)])
-        constraints, names = (
-            self._constraints(options, self._prefix(options)),
-            self.vocabulary.words,
-        )
+        constraints = self._constraints(options, self._prefix(options))
+        names = self.vocabulary.words
         return trace_beam_search(self.decoder.step, state, options, constraints, names)
 
     @torch.inference_mode()
