@@ -102,9 +102,7 @@ export class Candidates {
     const { kind, probability } = candidate;
     const text = kind === "end" ? texts.say("end_of_caption") : candidate.text;
     const number = texts.percent(probability);
-    const before = state.words.slice(0, index).map((word) => word.text);
-    const ruledOut = isRuledOut(candidate, before, this.viewer.settings.options());
-    const key = noteKey(candidate, state.chooserOf(index), ruledOut);
+    const key = noteKey(candidate, state.chooserOf(index), candidate.likelier && this.#isRuledOut(candidate, index));
     const note = key ? texts.say(key) : "";
     // There is no caption without words, and nothing can be continued without the photo.
     const choosable = !state.eyesClosed && kind !== "chosen" && (kind === "word" || index > 0);
@@ -116,6 +114,12 @@ export class Candidates {
     if (choosable && kind === "word") item.button.dataset.alternative = candidate.text;
     if (choosable && kind === "end") item.button.dataset.end = "";
     return item;
+  }
+
+  /** @param {Candidate} candidate @param {number} index */
+  #isRuledOut(candidate, index) {
+    const before = this.state.words.slice(0, index).map((word) => word.text);
+    return isRuledOut(candidate, before, this.viewer.settings.options());
   }
 
   /** End the caption before the current word. */
