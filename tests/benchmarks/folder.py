@@ -8,6 +8,7 @@ from statistics import mean, median
 import torch
 
 from captioner import DecodingOptions, ImageCaptioningModel
+from captioner.batches import BATCH_SIZE
 from captioner.cli.formats import JsonLines
 from captioner.cli.photos import Answer, Listed, caption_batches
 from tests.benchmarks.measuring import PRODUCT_COUNT, Setup, alternate, matrix_product, table
@@ -86,7 +87,7 @@ def caption_folder(
     model: ImageCaptioningModel,
     photos: Sequence[Path],
     options: DecodingOptions | None = None,
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
 ) -> None:
     """Caption photos as the command line does."""
     form, listed = JsonLines(), [Listed(str(photo)) for photo in photos]

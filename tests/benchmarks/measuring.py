@@ -1,4 +1,4 @@
-"""What the sections of `compare` share: contestants that take turns, and Markdown tables."""
+"""What the sections of `compare` share: contestants that take turns, floors, and tables."""
 
 import itertools
 import statistics
